@@ -1,0 +1,269 @@
+//! The use cases: what can be asked of Sealgate, whether over HTTP or on the command line.
+//!
+//! - [`keys`]: make, list, change, rotate and revoke keys
+//! - [`tokens`]: exchange a key for an access token, renew one, publish what verifies them
+//! - [`verify`]: who is calling, and may they
+//! - [`sealing`]: encrypt and decrypt for a line of keys
+//! - [`logs`]: read, follow and verify the audit log
+//! - [`upkeep`]: follow the change feed, write counts and refusals, record what expired
+
+mod keys;
+mod logs;
+mod questions;
+mod rate;
+mod sealing;
+mod token_cache;
+mod tokens;
+mod upkeep;
+mod verify;
+
+use std::sync::Arc;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+
+use sealgate_token::jwt::{Algorithm, SigningKey};
+
+pub use self::keys::{Created, KeyFilter, Rotated};
+pub use self::logs::{LogPage, Verified};
+pub use self::questions::Question;
+use self::questions::Questions;
+pub use self::rate::Allowance;
+use self::rate::RateLimits;
+pub use self::sealing::{SealingOffer, TextSealed};
+use self::token_cache::TokenCache;
+pub use self::tokens::Grant;
+pub use self::verify::{Credential, Identity, Unsettled};
+use crate::audit::{Action, Actor, Chain, Event, Origin, Refusals};
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Denied, Error};
+use crate::key::{Environment, KeyHasher, KeyId};
+use crate::keyring::Keyring;
+use crate::master::MasterKey;
+use crate::random::Random;
+use crate::store::{Change, Commit, FeedPosition, Store};
+use crate::tally::Tally;
+
+/// What an operator decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `iss` of access tokens.
+    pub issuer: String,
+    /// How access tokens are signed.
+    pub algorithm: Algorithm,
+    /// How long an access token is good for, in seconds.
+    pub token_seconds: i64,
+    /// How long a line of renewals can last, in seconds.
+    pub token_max_seconds: i64,
+    /// Whose keys this server takes.
+    pub environment: Environment,
+    /// After how many days a key is due for rotation.
+    pub rotation_days: u32,
+    /// For how long keys are honoured without news from the store, in milliseconds.
+    pub max_staleness_millis: i64,
+    /// Whether every served request gets a record of its own, durable before the answer.
+    pub audit_all_requests: bool,
+    /// Most access tokens whose verification is remembered.
+    pub token_cache: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            issuer: "sealgate".to_owned(),
+            algorithm: Algorithm::Hs256,
+            token_seconds: 3_600,
+            token_max_seconds: 86_400,
+            environment: Environment::Production,
+            rotation_days: 90,
+            max_staleness_millis: 1_000,
+            audit_all_requests: false,
+            token_cache: 100_000,
+        }
+    }
+}
+
+/// Who asks for a change, and from where.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who.
+    pub actor: Actor,
+    /// From where.
+    pub origin: Origin,
+}
+
+impl Caller {
+    /// Somebody at the command line.
+    #[must_use]
+    pub fn command_line(account: &str) -> Self {
+        Self {
+            actor: Actor::CommandLine(account.to_owned()),
+            origin: Origin::default(),
+        }
+    }
+
+    /// The key that calls, if it is one.
+    #[must_use]
+    pub const fn key_id(&self) -> Option<KeyId> {
+        match self.actor {
+            Actor::Key(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// An event of this caller's.
+    fn event(&self, now: Timestamp, action: Action, key_id: Option<KeyId>) -> Event {
+        Event::new(now, action, key_id, &self.actor).from(&self.origin)
+    }
+}
+
+/// Everything Sealgate can do, over one store.
+pub struct Authority {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    settings: Settings,
+    hasher: KeyHasher,
+    chain: Chain,
+    ring: Keyring,
+    /// Whether every key of the store is in the keyring.
+    ring_is_complete: AtomicBool,
+    /// When the feed was last known to be read to its end, in unix milliseconds.
+    synced_at: AtomicI64,
+    feed: tokio::sync::Mutex<FeedPosition>,
+    questions: Questions,
+    tokens: TokenCache,
+    signing: RwLock<Arc<[Arc<SigningKey>]>>,
+    rates: RateLimits,
+    tally: Tally,
+    refusals: Refusals,
+}
+
+impl Authority {
+    /// An authority with an empty keyring: good for the command line as it is; a server calls
+    /// [`Authority::start`] before it verifies anything.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        master: &MasterKey,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            hasher: KeyHasher::new(&master.pepper()),
+            chain: Chain::new(&master.audit_key()),
+            ring: Keyring::default(),
+            ring_is_complete: AtomicBool::new(false),
+            synced_at: AtomicI64::new(i64::MIN),
+            feed: tokio::sync::Mutex::default(),
+            questions: Questions::default(),
+            tokens: TokenCache::new(settings.token_cache, random.as_ref()),
+            signing: RwLock::new(Arc::new([])),
+            rates: RateLimits::new(Arc::clone(&clock)),
+            tally: Tally::default(),
+            refusals: Refusals::default(),
+            store,
+            clock,
+            random,
+            settings,
+        }
+    }
+
+    /// The current time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What the operator decided.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The store, for what is no use case: health, closing.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// The keyring.
+    #[must_use]
+    pub const fn keyring(&self) -> &Keyring {
+        &self.ring
+    }
+
+    /// Makes changes durable, then takes them into the keyring at once.
+    async fn commit(&self, changes: Vec<Change>, events: Vec<Event>) -> Result<(), Error> {
+        let mut news = Vec::new();
+        for change in &changes {
+            match change {
+                Change::InsertKey(record) => news.push(record.as_ref().clone()),
+                Change::UpdateKey(record) => {
+                    let mut copy = record.as_ref().clone();
+                    copy.version += 1;
+                    news.push(copy);
+                }
+                Change::InsertDataKey(_) | Change::InsertSigningKey(_) => {}
+            }
+        }
+        self.store.commit(Commit { changes, events }).await?;
+        if self.is_started() {
+            self.learn_all(&news);
+        }
+        Ok(())
+    }
+
+    /// Puts a refusal on its way to the log.
+    pub fn refused(&self, denied: &Denied, origin: &Origin, status: u16) {
+        let actor = denied.key_id.map_or(Actor::Anonymous, Actor::Key);
+        let mut details = serde_json::Map::new();
+        details.insert("reason".to_owned(), denied.reason.slug().into());
+        if let crate::error::Reason::MissingPermission(needed) = &denied.reason {
+            details.insert("needed".to_owned(), needed.as_str().into());
+        }
+        let event = Event::new(self.now(), Action::RequestRefused, denied.key_id, &actor)
+            .from(origin)
+            .with_status(status)
+            .with_detail_map(details);
+        self.refusals.add(denied.reason.slug(), event);
+    }
+
+    /// Counts a served request; with `audit.requests = "all"` its record is durable on return.
+    ///
+    /// # Errors
+    /// If every request is to be recorded and this one cannot be.
+    pub async fn served(
+        &self,
+        key_id: KeyId,
+        route: &Arc<str>,
+        origin: &Origin,
+        status: u16,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let address = origin
+            .address
+            .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+        self.tally.add(key_id, address, route, now);
+        if self.settings.audit_all_requests {
+            let event = Event::new(
+                now,
+                Action::RequestServed,
+                Some(key_id),
+                &Actor::Key(key_id),
+            )
+            .from(origin)
+            .with_status(status);
+            self.commit(Vec::new(), vec![event]).await?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority")
+            .field("ring", &self.ring)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,126 @@
+//! What the keyring asks the store when it has never heard of a key. Equal questions that wait share
+//! one answer; "no such key" is remembered briefly; no more than a few are under way at once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use std::collections::HashMap;
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::Authority;
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::key::{KeyId, KeyPrefix, KeyRecord};
+
+/// Questions under way at once.
+const AT_ONCE: usize = 16;
+/// How long "no such key" is remembered, in milliseconds; the change feed ends it sooner.
+const ABSENT_MILLIS: i64 = 1_000;
+/// Most absent keys remembered.
+const ABSENT_CAPACITY: usize = 65_536;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// For every key with a prefix.
+    Prefix(KeyPrefix),
+    /// For the key with an identifier.
+    Id(KeyId),
+}
+
+#[derive(Debug)]
+pub(super) struct Questions {
+    under_way: Mutex<HashMap<Question, Arc<OnceCell<()>>>>,
+    absent: Mutex<HashMap<Question, Timestamp>>,
+    places: Semaphore,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self {
+            under_way: Mutex::default(),
+            absent: Mutex::default(),
+            places: Semaphore::new(AT_ONCE),
+        }
+    }
+}
+
+impl Questions {
+    fn is_absent(&self, question: Question, now: Timestamp) -> bool {
+        let absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        absent.get(&question).is_some_and(|until| now < *until)
+    }
+
+    fn remember_absent(&self, question: Question, now: Timestamp) {
+        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        if absent.len() >= ABSENT_CAPACITY {
+            absent.retain(|_, until| now < *until);
+            if absent.len() >= ABSENT_CAPACITY {
+                absent.clear();
+            }
+        }
+        absent.insert(question, now.plus_millis(ABSENT_MILLIS));
+    }
+
+    fn forget_absent(&self, record: &KeyRecord) {
+        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        if !absent.is_empty() {
+            absent.remove(&Question::Prefix(record.prefix));
+            absent.remove(&Question::Id(record.id));
+        }
+    }
+}
+
+impl Authority {
+    /// Takes copies of keys into the keyring.
+    pub(super) fn learn_all(&self, records: &[KeyRecord]) {
+        for record in records {
+            self.ring.apply(record);
+            self.questions.forget_absent(record);
+        }
+    }
+
+    /// Asks the store, unless somebody is asking the same already or just did; what it answers is in
+    /// the keyring afterwards.
+    pub(super) async fn ask(&self, question: Question, now: Timestamp) -> Result<(), Error> {
+        if self.questions.is_absent(question, now) {
+            return Ok(());
+        }
+        let answer = {
+            let mut under_way = self
+                .questions
+                .under_way
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(under_way.entry(question).or_default())
+        };
+        let result = answer
+            .get_or_try_init(|| self.put_to_store(question, now))
+            .await;
+        let mut under_way = self
+            .questions
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if under_way
+            .get(&question)
+            .is_some_and(|known| Arc::ptr_eq(known, &answer))
+        {
+            under_way.remove(&question);
+        }
+        result.map(|&()| ())
+    }
+
+    async fn put_to_store(&self, question: Question, now: Timestamp) -> Result<(), Error> {
+        let closed = |_| Error::Internal("the places for questions are gone".to_owned());
+        let _place = self.questions.places.acquire().await.map_err(closed)?;
+        let records = match question {
+            Question::Prefix(prefix) => self.store.keys_with_prefix(prefix).await?,
+            Question::Id(id) => Vec::from_iter(self.store.key(id).await?),
+        };
+        if records.is_empty() {
+            self.questions.remember_absent(question, now);
+        }
+        self.learn_all(&records);
+        Ok(())
+    }
+}

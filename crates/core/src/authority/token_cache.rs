@@ -1,0 +1,171 @@
+//! Access tokens that were verified before. A hit spares the signature and the reading of claims,
+//! never the checks of expiry, of the key's state and of permissions.
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hashbrown::HashMap;
+use sealgate_token::jwt::TrustedClaims;
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::random::{Random, array};
+
+const SHARDS: usize = 16;
+
+/// A keyed hash of a whole token: SipHash-2-4 with 128 bits, a pseudorandom function, so that nobody
+/// without the key can make a token that hits another's entry.
+pub(super) type Fingerprint = u128;
+
+/// A bounded cache in two generations: when the young one is full it becomes the old one, and what
+/// was old and not asked for since is forgotten.
+pub(super) struct TokenCache {
+    hasher: SipHasher24,
+    generation: usize,
+    shards: [RwLock<Generations>; SHARDS],
+}
+
+type Entries = HashMap<Fingerprint, Arc<TrustedClaims>, BuildHasherDefault<AlreadyHashed>>;
+
+#[derive(Default)]
+struct Generations {
+    young: Entries,
+    old: Entries,
+}
+
+impl TokenCache {
+    pub(super) fn new(capacity: usize, random: &dyn Random) -> Self {
+        Self {
+            hasher: SipHasher24::new_with_key(&array(random)),
+            generation: capacity.div_ceil(2 * SHARDS),
+            shards: std::array::from_fn(|_| RwLock::default()),
+        }
+    }
+
+    pub(super) fn fingerprint(&self, token: &str) -> Fingerprint {
+        let mut hasher = self.hasher;
+        hasher.write(token.as_bytes());
+        hasher.finish128().as_u128()
+    }
+
+    pub(super) fn find(&self, print: Fingerprint) -> Option<Arc<TrustedClaims>> {
+        let shard = self.shard(print);
+        let found = {
+            let generations = shard.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(claims) = generations.young.get(&print) {
+                return Some(Arc::clone(claims));
+            }
+            Arc::clone(generations.old.get(&print)?)
+        };
+        self.insert(print, &found);
+        Some(found)
+    }
+
+    pub(super) fn insert(&self, print: Fingerprint, claims: &Arc<TrustedClaims>) {
+        if self.generation == 0 {
+            return;
+        }
+        let mut shard = self
+            .shard(print)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if shard.young.len() >= self.generation {
+            shard.old = std::mem::take(&mut shard.young);
+        }
+        shard.young.insert(print, Arc::clone(claims));
+    }
+
+    fn shard(&self, print: Fingerprint) -> &RwLock<Generations> {
+        &self.shards[usize::from(print.to_be_bytes()[0]) % SHARDS]
+    }
+}
+
+/// A fingerprint is a hash already.
+#[derive(Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn write(&mut self, bytes: &[u8]) {
+        let (head, _) = bytes.split_at(bytes.len().min(8));
+        self.0 = head
+            .iter()
+            .rev()
+            .fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "one half is enough to find a bucket"
+    )]
+    fn write_u128(&mut self, print: u128) {
+        self.0 = print as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SeededRandom;
+    use sealgate_token::jwt::{Claims, Policy, Untrusted, issue_hs256};
+    use uuid::Uuid;
+
+    fn claims() -> (String, Arc<TrustedClaims>) {
+        let claims = Claims {
+            iss: "sealgate".into(),
+            sub: Uuid::from_u128(1),
+            prefix: "abcdefgh".into(),
+            permissions: "api:read".into(),
+            is_admin: false,
+            iat: 1,
+            exp: 10,
+            auth_time: 1,
+            jti: Uuid::from_u128(2),
+        };
+        let token = issue_hs256(&claims, &[0; 32]).unwrap();
+        let trusted =
+            Untrusted::parse(&token)
+                .unwrap()
+                .verify_hs256(&[0; 32], &Policy::new("sealgate"), 2);
+        (token, Arc::new(trusted.unwrap()))
+    }
+
+    #[test]
+    fn a_token_is_found_again_and_one_with_another_byte_is_not() {
+        let cache = TokenCache::new(100, &SeededRandom::new(1));
+        let (token, trusted) = claims();
+        cache.insert(cache.fingerprint(&token), &trusted);
+        assert!(cache.find(cache.fingerprint(&token)).is_some());
+        assert!(cache.find(cache.fingerprint(&token[1..])).is_none());
+        let other_process = TokenCache::new(100, &SeededRandom::new(2));
+        assert_ne!(cache.fingerprint(&token), other_process.fingerprint(&token));
+    }
+
+    #[test]
+    fn the_cache_stays_bounded_and_keeps_what_is_asked_for() {
+        let cache = TokenCache::new(320, &SeededRandom::new(1));
+        let (_, trusted) = claims();
+        let favourite = cache.fingerprint("favourite");
+        cache.insert(favourite, &trusted);
+        for n in 0..10_000 {
+            cache.insert(cache.fingerprint(&n.to_string()), &trusted);
+            assert!(cache.find(favourite).is_some());
+        }
+        let held: usize = cache
+            .shards
+            .iter()
+            .map(|shard| shard.read().map(|s| s.young.len() + s.old.len()).unwrap())
+            .sum();
+        assert!(held <= 320, "{held}");
+    }
+
+    #[test]
+    fn a_cache_without_room_remembers_nothing() {
+        let cache = TokenCache::new(0, &SeededRandom::new(1));
+        let (token, trusted) = claims();
+        cache.insert(cache.fingerprint(&token), &trusted);
+        assert!(cache.find(cache.fingerprint(&token)).is_none());
+    }
+}

@@ -1,0 +1,205 @@
+//! What a running server does besides answering: follow the change feed, write what was counted,
+//! record what expired.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Authority, Caller};
+use crate::audit::{Action, Actor, Origin};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::key::Status;
+use crate::store::{Change, Commit, StoreError};
+
+/// Rows of the change feed read at once.
+const FEED_STEP: u32 = 1_000;
+/// Keys loaded at once.
+const LOAD_STEP: u32 = 5_000;
+/// Counts moved to the log, and keys marked as expired, at once.
+const UPKEEP_STEP: u32 = 1_000;
+/// How long a request waits for news from the store when there were none for too long.
+const SYNC_PATIENCE: Duration = Duration::from_secs(2);
+
+impl Authority {
+    /// Takes up the change feed: from here on [`Authority::verify`] can be asked, and
+    /// [`Authority::sync`] has to be called again and again.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub async fn start(&self) -> Result<(), Error> {
+        self.prepare_signing().await?;
+        let asked_at = self.now();
+        let mut feed = self.feed.lock().await;
+        *feed = self.store.feed_position().await?;
+        self.synced_at
+            .store(asked_at.as_millis(), Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) fn is_started(&self) -> bool {
+        self.synced_at.load(Ordering::Acquire) != i64::MIN
+    }
+
+    /// Whether every key of the store is in the keyring.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.ring_is_complete.load(Ordering::Acquire)
+    }
+
+    /// Reads every key into the keyring; requests are answered meanwhile, by asking the store.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn load_keys(&self) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let keys = self.store.keys_after(after, LOAD_STEP).await?;
+            self.learn_all(&keys);
+            match keys.last() {
+                Some(last) if keys.len() == LOAD_STEP as usize => after = Some(last.id),
+                _ => break,
+            }
+            tokio::task::yield_now().await;
+        }
+        self.ring_is_complete.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Reads the change feed to its end.
+    ///
+    /// # Errors
+    /// If the store cannot be read; keys are then honoured for as long as the settings say.
+    pub async fn sync(&self) -> Result<(), Error> {
+        let mut position = self.feed.lock().await;
+        loop {
+            let asked_at = self.now();
+            let feed = self.store.feed_since(*position, FEED_STEP).await?;
+            if feed.signing_keys || feed.lost {
+                self.load_signing_keys().await?;
+            }
+            if feed.lost {
+                self.ring_is_complete.store(false, Ordering::Release);
+                let end = self.store.feed_position().await?;
+                self.load_keys().await?;
+                *position = end;
+                continue;
+            }
+            self.learn_all(&feed.keys);
+            *position = feed.position;
+            if !feed.more {
+                self.synced_at
+                    .store(asked_at.as_millis(), Ordering::Release);
+                return Ok(());
+            }
+        }
+    }
+
+    /// For how long there was no news from the store, in milliseconds; how late a revocation made
+    /// elsewhere could be here.
+    #[must_use]
+    pub fn staleness_millis(&self, now: Timestamp) -> i64 {
+        let synced_at = self.synced_at.load(Ordering::Acquire);
+        now.as_millis().saturating_sub(synced_at).saturating_abs()
+    }
+
+    /// Makes sure the keyring is no older than the settings allow: a process that was paused, or
+    /// whose store was away, honours nobody on what it knew before.
+    pub(super) async fn ensure_fresh(&self, now: Timestamp) -> Result<(), Error> {
+        if self.staleness_millis(now) <= self.settings.max_staleness_millis {
+            return Ok(());
+        }
+        match tokio::time::timeout(SYNC_PATIENCE, self.sync()).await {
+            Ok(synced) => synced,
+            Err(_) => Err(Error::Unavailable(StoreError::Unavailable(
+                "no news from it for too long".to_owned(),
+            ))),
+        }
+    }
+
+    /// Writes what was counted since the last time.
+    ///
+    /// # Errors
+    /// If the store cannot be written; the counts are kept for the next time.
+    pub async fn write_uses(&self) -> Result<(), Error> {
+        let counted = self.tally.drain();
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.add_uses(&counted).await;
+        if written.is_err() {
+            self.tally.restore(counted);
+        }
+        Ok(written?)
+    }
+
+    /// Writes the refusals since the last time.
+    ///
+    /// # Errors
+    /// If the store cannot be written; the refusals are kept for the next time.
+    pub async fn write_refusals(&self) -> Result<(), Error> {
+        let refusals = self.refusals.drain();
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        let events = refusals
+            .iter()
+            .map(|refusal| refusal.clone().into_event())
+            .collect();
+        let written = self
+            .store
+            .commit(Commit {
+                changes: Vec::new(),
+                events,
+            })
+            .await;
+        if written.is_err() {
+            self.refusals.restore(refusals);
+        }
+        Ok(written?)
+    }
+
+    /// Moves the counts of minutes that are over into the log.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn close_minutes(&self) -> Result<(), Error> {
+        let now = self.now();
+        // A few seconds late, so that what was counted at a minute's end is in its record.
+        let minute = now.plus_seconds(-5).minute();
+        while self.store.close_uses(minute, now, UPKEEP_STEP).await? == u64::from(UPKEEP_STEP) {}
+        Ok(())
+    }
+
+    /// Records that keys have expired, so that they are listed as such and the log tells when.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub async fn record_expiries(&self) -> Result<(), Error> {
+        let now = self.now();
+        let system = Caller {
+            actor: Actor::System,
+            origin: Origin::default(),
+        };
+        loop {
+            let due = self.store.keys_to_expire(now, UPKEEP_STEP).await?;
+            let is_last = due.len() < UPKEEP_STEP as usize;
+            let due = due
+                .into_iter()
+                .filter(|key| key.status(now) == Status::Expired);
+            let (mut changes, mut events) = (Vec::new(), Vec::new());
+            for key in due {
+                events.push(system.event(now, Action::KeyExpired, Some(key.id)));
+                changes.push(Change::UpdateKey(Box::new(key.expire(now)?)));
+            }
+            if changes.is_empty() {
+                return Ok(());
+            }
+            match self.commit(changes, events).await {
+                // One of them was changed meanwhile: the next round reads them anew.
+                Ok(()) | Err(Error::Conflict(_)) if is_last => return Ok(()),
+                Ok(()) | Err(Error::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Who is calling, and may they: the hot path. No step of it waits for I/O unless the keyring has
+//! never heard of the key.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sealgate_token::jwt::{Policy, Signer, TrustedClaims, Untrusted};
+
+use super::questions::Question;
+use super::{Allowance, Authority};
+use crate::clock::Timestamp;
+use crate::error::{Denied, Error, Reason};
+use crate::key::{InvalidKey, KeyId, PresentedKey};
+use crate::keyring::{Held, Lookup};
+use crate::permission::{Permission, allow};
+
+/// A credential as a client presented it, told apart by how it was sent.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// A managed key, of the `X-API-Key` header.
+    Key(&'a str),
+    /// A token, of the `Authorization: Bearer` header.
+    Bearer(&'a str),
+}
+
+impl std::fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Key(_) => "Credential::Key(…)",
+            Self::Bearer(_) => "Credential::Bearer(…)",
+        })
+    }
+}
+
+/// A caller that was verified.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    held: Held,
+    token: Option<Arc<TrustedClaims>>,
+    allowance: Option<Allowance>,
+}
+
+impl Identity {
+    /// The key that was used, itself or through a token.
+    #[must_use]
+    pub const fn key_id(&self) -> KeyId {
+        self.held.key_id
+    }
+
+    /// The key as the keyring holds it.
+    #[must_use]
+    pub const fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The token's claims, if it was a token.
+    #[must_use]
+    pub fn token(&self) -> Option<&TrustedClaims> {
+        self.token.as_deref()
+    }
+
+    /// What is left of the key's rate limit, if it has one.
+    #[must_use]
+    pub const fn allowance(&self) -> Option<Allowance> {
+        self.allowance
+    }
+
+    /// Whether key and token both belong to an administrator.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.held.profile.is_admin && self.token.as_ref().is_none_or(|claims| claims.is_admin())
+    }
+
+    /// Checks a permission: the key has it now, and the token had it when it was issued.
+    ///
+    /// # Errors
+    /// If either has not.
+    pub fn require(&self, needed: Permission<'_>) -> Result<(), Denied> {
+        let profile = &self.held.profile;
+        let key_allows = profile.is_admin || profile.permissions.allow(needed);
+        let token_allows =
+            |claims: &Arc<TrustedClaims>| claims.is_admin() || allow(claims.permissions(), needed);
+        if key_allows && self.token.as_ref().is_none_or(token_allows) {
+            Ok(())
+        } else {
+            Err(self.denied(Reason::MissingPermission(needed.0.to_owned())))
+        }
+    }
+
+    /// Checks that the caller is an administrator.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn require_admin(&self) -> Result<(), Denied> {
+        if self.is_admin() {
+            Ok(())
+        } else {
+            Err(self.denied(Reason::NotAdmin))
+        }
+    }
+
+    /// A refusal of this caller.
+    #[must_use]
+    pub const fn denied(&self, reason: Reason) -> Denied {
+        Denied {
+            reason,
+            key_id: Some(self.held.key_id),
+        }
+    }
+}
+
+/// Why a verification did not end in an identity.
+#[derive(Debug)]
+pub enum Unsettled {
+    /// The request is refused.
+    Denied(Denied),
+    /// The keyring has never heard of the key; the store may have.
+    Ask(Question),
+}
+
+impl From<Denied> for Unsettled {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl Authority {
+    /// Verifies a credential, with the store's help where the keyring has never heard of the key.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] with the reason, or [`Error::Unavailable`] if the store has been out of
+    /// reach for longer than keys may be honoured without it.
+    pub async fn authenticate(
+        &self,
+        credential: Credential<'_>,
+        address: IpAddr,
+    ) -> Result<Identity, Error> {
+        let now = self.now();
+        self.ensure_fresh(now).await?;
+        let question = match self.verify(credential, address, now) {
+            Ok(identity) => return Ok(identity),
+            Err(Unsettled::Denied(denied)) => return Err(denied.into()),
+            Err(Unsettled::Ask(question)) => question,
+        };
+        self.ask(question, now).await?;
+        self.verify(credential, address, now)
+            .map_err(|unsettled| match unsettled {
+                Unsettled::Denied(denied) => denied.into(),
+                Unsettled::Ask(_) => Denied {
+                    reason: Reason::UnknownKey,
+                    key_id: None,
+                }
+                .into(),
+            })
+    }
+
+    /// Verifies a credential from memory alone.
+    ///
+    /// # Errors
+    /// The refusal, or the question to ask the store before trying again.
+    pub fn verify(
+        &self,
+        credential: Credential<'_>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Identity, Unsettled> {
+        let (held, token) = match credential {
+            Credential::Key(text) => (self.verify_key(text)?, None),
+            Credential::Bearer(text) => {
+                let (held, claims) = self.verify_token(text, now)?;
+                (held, Some(claims))
+            }
+        };
+        self.check_held(&held, address, now)?;
+        let allowance = self.rates.spend(&held)?;
+        Ok(Identity {
+            held,
+            token,
+            allowance,
+        })
+    }
+
+    fn verify_key(&self, text: &str) -> Result<Held, Unsettled> {
+        let key = PresentedKey::parse(text).map_err(|invalid| Denied {
+            reason: match invalid {
+                InvalidKey::Form => Reason::MalformedCredential,
+                InvalidKey::Checksum => Reason::MistypedKey,
+            },
+            key_id: None,
+        })?;
+        match self.ring.look_up(&key, &self.hasher) {
+            Lookup::Found(held) => Ok(held),
+            // Another key with the same prefix may not be loaded yet.
+            Lookup::Wrong(_) if !self.is_loaded() => {
+                Err(Unsettled::Ask(Question::Prefix(key.prefix())))
+            }
+            Lookup::Wrong(id) => Err(Denied {
+                reason: Reason::UnknownKey,
+                key_id: Some(id),
+            }
+            .into()),
+            Lookup::Unknown => Err(Unsettled::Ask(Question::Prefix(key.prefix()))),
+        }
+    }
+
+    fn verify_token(
+        &self,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(Held, Arc<TrustedClaims>), Unsettled> {
+        let seconds = now.as_seconds();
+        let print = self.tokens.fingerprint(text);
+        if let Some(claims) = self.tokens.find(print) {
+            let key_id = KeyId(claims.key_id());
+            claims.check_time(seconds).map_err(|invalid| Denied {
+                reason: Reason::InvalidToken(invalid.reason()),
+                key_id: Some(key_id),
+            })?;
+            if let Some(held) = self.ring.held(key_id) {
+                return Ok((held, claims));
+            }
+        }
+        let (held, claims) = self.verify_new_token(text, seconds)?;
+        let claims = Arc::new(claims);
+        self.tokens.insert(print, &claims);
+        Ok((held, claims))
+    }
+
+    fn verify_new_token(&self, text: &str, now: i64) -> Result<(Held, TrustedClaims), Unsettled> {
+        let untrusted = Untrusted::parse(text).map_err(|invalid| Denied {
+            reason: Reason::InvalidToken(invalid.reason()),
+            key_id: None,
+        })?;
+        let key_id = KeyId(untrusted.claimed_key_id());
+        let policy = Policy::new(&self.settings.issuer);
+        let (held, result) = match untrusted.signer() {
+            Signer::KeySecret => self.ring.with_token_secret(key_id, |secret| {
+                untrusted.verify_hs256(secret.expose(), &policy, now)
+            }),
+            Signer::Server { kid, .. } => {
+                let signer = self.signing_key(|key| key.kid() == kid).ok_or(Denied {
+                    reason: Reason::InvalidToken("unknown_signing_key"),
+                    key_id: None,
+                })?;
+                // The signature first: whoever makes tokens up is not told which keys exist.
+                let result = untrusted.verify_server(signer.verifying_key(), &policy, now);
+                self.ring.held(key_id).map(|held| (held, result))
+            }
+        }
+        .ok_or(Unsettled::Ask(Question::Id(key_id)))?;
+        let claims = result.map_err(|invalid| Denied {
+            reason: Reason::InvalidToken(invalid.reason()),
+            key_id: Some(key_id),
+        })?;
+        Ok((held, claims))
+    }
+
+    fn check_held(&self, held: &Held, address: IpAddr, now: Timestamp) -> Result<(), Denied> {
+        let reason = if !held.is_honoured(now) {
+            Reason::KeyIs(held.status_at(now))
+        } else if held.profile.environment != self.settings.environment {
+            Reason::OtherEnvironment
+        } else if !held.allows_address(address) {
+            Reason::AddressNotAllowed
+        } else {
+            return Ok(());
+        };
+        Err(Denied {
+            reason,
+            key_id: Some(held.key_id),
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! The domain of Sealgate: keys, their life cycle and verification, permissions, audit, and the use
+//! cases that the HTTP side and the command line both call. It knows neither HTTP nor SQL.
+
+pub mod audit;
+pub mod authority;
+pub mod clock;
+pub mod error;
+pub mod key;
+pub mod keyring;
+pub mod master;
+pub mod network;
+pub mod permission;
+pub mod random;
+pub mod redact;
+pub mod request;
+pub mod secret;
+pub mod store;
+pub mod tally;
+pub mod view;

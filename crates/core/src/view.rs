@@ -1,0 +1,174 @@
+//! Keys and audit records as users see them, in the HTTP API and with `--json` alike.
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::audit::Record;
+use crate::clock::Timestamp;
+use crate::key::{Environment, KeyRecord, Status};
+use crate::tally::Counted;
+
+/// A managed key, without anything secret.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyView {
+    /// The public identifier.
+    pub key_id: Uuid,
+    /// The first eight characters of the key.
+    #[cfg_attr(feature = "openapi", schema(example = "TcE8hG4L"))]
+    pub prefix: String,
+    /// What the key is called.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// What it may do: `area:verb`, separated by spaces.
+    #[cfg_attr(feature = "openapi", schema(example = "api:read api:write"))]
+    pub permissions: String,
+    /// Whether it administers Sealgate.
+    pub is_admin: bool,
+    /// Whether it is honoured now.
+    pub is_active: bool,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// Its state in one word.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "active"))]
+    pub status: Status,
+    /// The stage it belongs to.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "production"))]
+    pub environment: Environment,
+    /// Requests an hour; no limit if null.
+    pub rate_limit: Option<u32>,
+    /// Addresses and networks it may be used from; empty for everywhere.
+    pub allowed_ips: Vec<String>,
+    /// When it was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// When it stops by itself.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub last_used_at: Option<Timestamp>,
+    /// How many requests it was used for.
+    pub use_count: u64,
+    /// The key it replaced.
+    pub rotated_from: Option<Uuid>,
+    /// The key that replaced it.
+    pub rotated_to: Option<Uuid>,
+    /// When the rotation policy wants it replaced.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub rotation_due_at: Option<Timestamp>,
+}
+
+impl KeyView {
+    /// How a key looks at a moment, under a policy of so many days between rotations.
+    #[must_use]
+    pub fn of(record: &KeyRecord, now: Timestamp, rotation_days: u32) -> Self {
+        let status = record.status(now);
+        Self {
+            key_id: record.id.0,
+            prefix: record.prefix.to_string(),
+            name: record.name.clone(),
+            description: record.description.clone(),
+            permissions: record.permissions.as_str().to_owned(),
+            is_admin: record.is_admin,
+            is_active: record.is_honoured(now),
+            revoked: status == Status::Revoked,
+            status,
+            environment: record.environment,
+            rate_limit: record.rate_limit,
+            allowed_ips: record.allowed_ips.entries().collect(),
+            created_at: record.created_at,
+            expires_at: record.expires_at,
+            revoked_at: record.revoked_at(),
+            last_used_at: record.last_used_at,
+            use_count: record.use_count,
+            rotated_from: record.rotated_from.map(|id| id.0),
+            rotated_to: record.rotated_to().map(|id| id.0),
+            rotation_due_at: record.rotation_due_at(now, rotation_days),
+        }
+    }
+}
+
+/// Something that happened, as it stands in the audit log.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EventView {
+    /// Its place in the log; null for requests of a minute that is not over.
+    pub sequence: Option<u64>,
+    /// When it happened.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub time: Timestamp,
+    /// What happened.
+    #[cfg_attr(feature = "openapi", schema(example = "key.revoked"))]
+    pub action: String,
+    /// The key it happened to.
+    pub key_id: Option<Uuid>,
+    /// Who did it: `cli:ACCOUNT`, `key:ID`, `anonymous`, `system`.
+    pub actor: String,
+    /// The client's address.
+    pub address: Option<String>,
+    /// The client's own name for itself.
+    pub user_agent: Option<String>,
+    /// The request's method.
+    pub method: Option<String>,
+    /// The request's path, without its query.
+    pub path: Option<String>,
+    /// The status answered.
+    pub status: Option<u16>,
+    /// The request's identifier.
+    pub request_id: Option<String>,
+    /// What else there is to say.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub details: Value,
+    /// What ties the record to all before it, in hexadecimal.
+    pub hash: Option<String>,
+}
+
+impl From<Record> for EventView {
+    fn from(
+        Record {
+            sequence,
+            hash,
+            event,
+        }: Record,
+    ) -> Self {
+        Self {
+            sequence: Some(sequence),
+            time: event.time,
+            action: event.action.as_str().to_owned(),
+            key_id: event.key_id.map(|id| id.0),
+            actor: event.actor,
+            address: event.address.map(|address| address.to_string()),
+            user_agent: event.user_agent,
+            method: event.method,
+            path: event.path,
+            status: event.status,
+            request_id: event.request_id,
+            details: serde_json::from_str(&event.details).unwrap_or_default(),
+            hash: Some(hash.to_string()),
+        }
+    }
+}
+
+impl From<Counted> for EventView {
+    /// Requests whose minute is not over, which are not in the log yet.
+    fn from(counted: Counted) -> Self {
+        let last = counted.count.last;
+        let event = counted.into_event(last);
+        let record = Record {
+            sequence: 0,
+            hash: crate::audit::ChainHash::START,
+            event,
+        };
+        Self {
+            sequence: None,
+            hash: None,
+            ..Self::from(record)
+        }
+    }
+}
