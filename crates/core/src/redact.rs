@@ -19,28 +19,27 @@ pub fn redact(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(MAX_CHARACTERS));
     let mut rest = text;
     let mut left = MAX_CHARACTERS;
-    while !rest.is_empty() && left > 0 {
+    while !rest.is_empty() {
+        if left == 0 {
+            out.push('…');
+            break;
+        }
         let run = rest.find(|c| !is_token_character(c)).unwrap_or(rest.len());
-        if run == 0 {
-            let c = rest.chars().next().unwrap_or_default();
+        let (word, after) = rest.split_at(run);
+        if let (true, Some(c)) = (word.is_empty(), rest.chars().next()) {
             escape(c, &mut out);
             rest = &rest[c.len_utf8()..];
             left -= 1;
-        } else {
-            let (word, after) = rest.split_at(run);
-            if looks_secret(word) {
-                out.push_str(MASK);
-                left = left.saturating_sub(MASK.len());
-            } else {
-                let shown = &word[..run.min(left)];
-                out.push_str(shown);
-                left -= shown.len();
-            }
+        } else if looks_secret(word) {
+            out.push_str(MASK);
             rest = after;
+            left = left.saturating_sub(MASK.len());
+        } else {
+            let shown = word.len().min(left);
+            out.push_str(&word[..shown]);
+            rest = &rest[shown..];
+            left -= shown;
         }
-    }
-    if !rest.is_empty() {
-        out.push('…');
     }
     out
 }
@@ -134,6 +133,10 @@ mod tests {
             redact("a\nb\u{1b}[31m\0\u{202e}"),
             "a\\u{a}b\\u{1b}[31m\\u{0}\\u{202e}"
         );
-        assert!(redact(&"x y ".repeat(1000)).chars().count() <= MAX_CHARACTERS + 1);
+        for long in ["x y ".repeat(1000), "word-".repeat(1000), "é".repeat(1000)] {
+            let shown = redact(&long);
+            assert_eq!(shown.chars().count(), MAX_CHARACTERS + 1, "{shown}");
+            assert!(shown.ends_with('…'), "{shown}");
+        }
     }
 }

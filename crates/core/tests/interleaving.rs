@@ -1,0 +1,267 @@
+//! The races that decide whether a revocation holds, each forced to its worst order by a store that
+//! stops where the test says.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use async_trait::async_trait;
+use sealgate_core::audit;
+use sealgate_core::authority::Settings;
+use sealgate_core::clock::Timestamp;
+use sealgate_core::error::{Error, Reason};
+use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord, Status};
+use sealgate_core::store::{
+    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, SigningKeyRecord, Store, StoreError,
+};
+use sealgate_core::tally::Counted;
+use support::{Site, create, operator, present, reason};
+use tokio::sync::Semaphore;
+
+/// A real store whose look-ups by prefix wait, after reading and before answering, until let go.
+struct Gate {
+    store: Arc<dyn Store>,
+    is_closed: AtomicBool,
+    is_broken: AtomicBool,
+    waiting: Semaphore,
+    passage: Semaphore,
+    questions: AtomicUsize,
+}
+
+impl Gate {
+    async fn before(site: &Site) -> Arc<Self> {
+        Arc::new(Self {
+            store: site.store().await,
+            is_closed: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
+            waiting: Semaphore::new(0),
+            passage: Semaphore::new(0),
+            questions: AtomicUsize::new(0),
+        })
+    }
+
+    /// Until a look-up has read and waits.
+    async fn somebody_waits(&self) {
+        self.waiting.acquire().await.unwrap().forget();
+    }
+
+    fn open(&self) {
+        self.is_closed.store(false, SeqCst);
+        self.passage.add_permits(1_000);
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_that_read_before_a_revoke_cannot_bring_the_key_back() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let elsewhere = site.command_line().await;
+    let created = Arc::new(create(&elsewhere, "raced").await);
+    gate.is_closed.store(true, SeqCst);
+
+    // The server has never heard of the key: it asks, reads it active, and is stopped there.
+    let asking = tokio::spawn({
+        let (server, created) = (server.clone(), created.clone());
+        async move { present(&server, &created).await }
+    });
+    gate.somebody_waits().await;
+
+    // Meanwhile the key is revoked elsewhere and this server reads of it.
+    elsewhere
+        .revoke(&created.record.id.to_string(), None, &operator())
+        .await
+        .unwrap();
+    server.sync().await.unwrap();
+
+    // The look-up goes on with what it read.
+    gate.open();
+    assert_eq!(
+        reason(asking.await.unwrap()),
+        Reason::KeyIs(Status::Revoked)
+    );
+    assert_eq!(
+        reason(present(&server, &created).await),
+        Reason::KeyIs(Status::Revoked)
+    );
+}
+
+#[tokio::test]
+async fn loading_that_read_before_a_revoke_cannot_bring_the_key_back() {
+    let site = Site::new();
+    let elsewhere = site.command_line().await;
+    let created = create(&elsewhere, "raced").await;
+    let read_before = elsewhere.key(&created.record.id.to_string()).await.unwrap();
+    let server = site.server().await;
+    elsewhere
+        .revoke(&created.record.id.to_string(), None, &operator())
+        .await
+        .unwrap();
+    server.sync().await.unwrap();
+    server.keyring().apply(&read_before);
+    assert_eq!(
+        reason(present(&server, &created).await),
+        Reason::KeyIs(Status::Revoked)
+    );
+}
+
+#[tokio::test]
+async fn a_thousand_requests_for_a_cold_key_ask_the_store_once() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let created = Arc::new(create(&site.command_line().await, "cold").await);
+    gate.is_closed.store(true, SeqCst);
+    let asking: Vec<_> = (0..1_000)
+        .map(|_| {
+            let (server, created) = (server.clone(), created.clone());
+            tokio::spawn(async move { present(&server, &created).await.is_ok() })
+        })
+        .collect();
+    gate.somebody_waits().await;
+    gate.open();
+    for asked in asking {
+        assert!(asked.await.unwrap());
+    }
+    assert_eq!(gate.questions.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn absent_keys_are_asked_for_once_and_known_as_soon_as_they_are_made() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = site.server_with(gate.clone(), Settings::default()).await;
+    let other_site = Site::new();
+    let stranger = create(&other_site.command_line().await, "stranger").await;
+    for _ in 0..10 {
+        assert_eq!(
+            reason(present(&server, &stranger).await),
+            Reason::UnknownKey
+        );
+    }
+    assert_eq!(gate.questions.load(SeqCst), 1);
+    site.clock.advance_millis(1_001);
+    server.sync().await.unwrap();
+    assert_eq!(
+        reason(present(&server, &stranger).await),
+        Reason::UnknownKey
+    );
+    assert_eq!(gate.questions.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn without_news_from_the_store_nobody_is_honoured_past_the_allowed_time() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = site.server_with(gate.clone(), Settings::default()).await;
+    let created = create(&server, "k").await;
+    gate.is_broken.store(true, SeqCst);
+    assert!(server.sync().await.is_err());
+    site.clock.advance_millis(1_000);
+    assert!(present(&server, &created).await.is_ok());
+    site.clock.advance_millis(1);
+    assert!(matches!(
+        present(&server, &created).await,
+        Err(Error::Unavailable(_))
+    ));
+    gate.is_broken.store(false, SeqCst);
+    assert!(present(&server, &created).await.is_ok());
+}
+
+#[async_trait]
+impl Store for Gate {
+    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Vec<KeyRecord>, StoreError> {
+        self.questions.fetch_add(1, SeqCst);
+        let read = self.store.keys_with_prefix(prefix).await;
+        if self.is_closed.load(SeqCst) {
+            self.waiting.add_permits(1);
+            self.passage.acquire().await.unwrap().forget();
+        }
+        read
+    }
+
+    async fn feed_since(&self, after: FeedPosition, limit: u32) -> Result<Feed, StoreError> {
+        if self.is_broken.load(SeqCst) {
+            return Err(StoreError::Unavailable("broken by the test".into()));
+        }
+        self.store.feed_since(after, limit).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.store.commit(commit).await
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        self.store.key(id).await
+    }
+
+    async fn keys(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        self.store.keys(query).await
+    }
+
+    async fn keys_after(
+        &self,
+        after: Option<KeyId>,
+        limit: u32,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        self.store.keys_after(after, limit).await
+    }
+
+    async fn keys_to_expire(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        self.store.keys_to_expire(now, limit).await
+    }
+
+    async fn feed_position(&self) -> Result<FeedPosition, StoreError> {
+        self.store.feed_position().await
+    }
+
+    async fn audit(&self, query: &audit::Query) -> Result<Vec<audit::Record>, StoreError> {
+        self.store.audit(query).await
+    }
+
+    async fn audit_after(&self, after: u64, limit: u32) -> Result<Vec<audit::Record>, StoreError> {
+        self.store.audit_after(after, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<Option<audit::Head>, StoreError> {
+        self.store.audit_head().await
+    }
+
+    async fn add_uses(&self, counted: &[Counted]) -> Result<(), StoreError> {
+        self.store.add_uses(counted).await
+    }
+
+    async fn open_uses(&self, key_id: KeyId) -> Result<Vec<Counted>, StoreError> {
+        self.store.open_uses(key_id).await
+    }
+
+    async fn close_uses(
+        &self,
+        minute: Timestamp,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        self.store.close_uses(minute, now, limit).await
+    }
+
+    async fn data_keys(&self, lineage: KeyId) -> Result<Vec<DataKey>, StoreError> {
+        self.store.data_keys(lineage).await
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
+        self.store.signing_keys().await
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        self.store.health().await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}

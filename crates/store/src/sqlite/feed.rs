@@ -1,0 +1,154 @@
+//! The change feed: a growing number for each change, so that every process learns what another one
+//! changed.
+
+use std::collections::HashSet;
+
+use sealgate_core::key::KeyId;
+use sealgate_core::store::{Change, Feed, FeedPosition};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::Readers;
+use super::error::Failure;
+use super::keys::{self, columns};
+use super::statement::Insert;
+use super::transaction::Transaction;
+
+/// How many rows are kept at least: whoever is further behind loads everything anew.
+pub const KEPT: i64 = 100_000;
+/// How many rows one maintenance step removes at most, so that no commit waits long for it.
+pub const PRUNED_AT_ONCE: i64 = 20_000;
+
+const KEY: &str = "key";
+const SIGNING_KEY: &str = "signing_key";
+
+const INSERT: Insert = Insert {
+    head: "INSERT INTO feed (kind, subject)",
+    columns: 2,
+    tail: "",
+};
+
+/// One statement, so that the rows, the keys and what was pruned are of the same moment. There is
+/// always one row at least, and where nothing changed it costs three look-ups.
+pub const SINCE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", feed_floor, (SELECT max(sequence) FROM feed), sequence, kind FROM meta \
+     LEFT JOIN feed ON sequence > ? LEFT JOIN api_key ON id = subject \
+     WHERE only = 1 ORDER BY sequence LIMIT ?"
+);
+
+/// The columns of [`SINCE`] after those of the key.
+const FLOOR: usize = keys::COLUMNS;
+const END: usize = FLOOR + 1;
+const SEQUENCE: usize = END + 1;
+const KIND: usize = SEQUENCE + 1;
+
+pub const POSITION: &str = "SELECT max(sequence) FROM feed";
+
+impl Readers {
+    pub async fn feed_position(&self) -> Result<FeedPosition, Failure> {
+        let row = sqlx::query(POSITION).fetch_one(&self.pool).await?;
+        position(row.try_get(0)?)
+    }
+
+    pub async fn feed_since(&self, after: FeedPosition, limit: u32) -> Result<Feed, Failure> {
+        let rows = sqlx::query(SINCE)
+            .bind(after.0.cast_signed())
+            // One more than asked for tells whether there is more.
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut feed = Feed {
+            position: after,
+            keys: Vec::new(),
+            signing_keys: false,
+            lost: false,
+            more: rows.len() > limit as usize,
+        };
+        let Some(first) = rows.first() else {
+            return Err(Failure::unreadable("its only row in meta is missing"));
+        };
+        let (floor, end) = (
+            position(first.try_get(FLOOR)?)?,
+            position(first.try_get(END)?)?,
+        );
+        // Beyond the end: the store was put back to an earlier state, from a backup perhaps.
+        if after < floor || after > end {
+            return Ok(Feed {
+                position: end,
+                lost: true,
+                more: false,
+                ..feed
+            });
+        }
+        let mut seen: HashSet<&str> = HashSet::new();
+        for row in rows.iter().take(limit as usize) {
+            let Some(sequence) = row.try_get(SEQUENCE)? else {
+                break;
+            };
+            feed.position = position(Some(sequence))?;
+            match row.try_get(KIND)? {
+                KEY if seen.insert(row.try_get(0)?) => {
+                    feed.keys.push(keys::read(row, &self.cipher)?)
+                }
+                SIGNING_KEY => feed.signing_keys = true,
+                _ => {}
+            }
+        }
+        Ok(feed)
+    }
+}
+
+fn position(sequence: Option<i64>) -> Result<FeedPosition, Failure> {
+    let sequence = u64::try_from(sequence.unwrap_or(0));
+    sequence
+        .map(FeedPosition)
+        .map_err(|_| Failure::unreadable("the change feed is damaged"))
+}
+
+impl Transaction<'_> {
+    /// Writes the rows of changes into the feed.
+    pub async fn feed(&mut self, changes: &[Change]) -> Result<(), Failure> {
+        let rows = changes.iter().filter_map(|change| match change {
+            Change::InsertKey(key) | Change::UpdateKey(key) => Some((KEY, subject(key.id))),
+            Change::InsertSigningKey(key) => Some((SIGNING_KEY, key.kid.clone())),
+            Change::InsertDataKey(_) => None,
+        });
+        let rows: Vec<(&str, String)> = rows.collect();
+        let bind = |statement: super::statement::Statement<'static>, row: &(&str, String)| {
+            statement.bind(row.0).bind(row.1.as_str())
+        };
+        Ok(INSERT.run(self.connection, &rows, bind).await?)
+    }
+}
+
+fn subject(id: KeyId) -> String {
+    id.to_string()
+}
+
+/// Removes the oldest rows, at most `at_once`, but keeps the last `kept`.
+pub async fn prune(
+    connection: &mut SqliteConnection,
+    kept: i64,
+    at_once: i64,
+) -> Result<(), Failure> {
+    let row = sqlx::query("SELECT feed_floor, (SELECT max(sequence) FROM feed) FROM meta")
+        .fetch_one(&mut *connection)
+        .await?;
+    let floor: i64 = row.try_get(0)?;
+    let end: Option<i64> = row.try_get(1)?;
+    let new_floor = (end.unwrap_or(0) - kept).min(floor + at_once);
+    if new_floor <= floor {
+        return Ok(());
+    }
+    sqlx::query("DELETE FROM feed WHERE sequence <= ?")
+        .bind(new_floor)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE meta SET feed_floor = ?")
+        .bind(new_floor)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,301 @@
+//! The table of keys: how a [`KeyRecord`] is written and read, and every look-up that is no listing.
+
+use futures_util::TryStreamExt as _;
+use sealgate_core::clock::Timestamp;
+use sealgate_core::key::{KeyHash, KeyId, KeyPrefix, KeyRecord, KeyState, Salt, Status};
+use sealgate_core::network::AllowList;
+use sealgate_core::permission::Permissions;
+use sealgate_core::store::{Change, StoreError, fold};
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use super::Readers;
+use super::error::Failure;
+use super::statement::{Columns, Insert, Statement, placeholders};
+use super::transaction::{Transaction, conflict_if_duplicate};
+use crate::cipher::{ColumnCipher, Place};
+
+/// The columns that both an insertion and an update write, in the order of [`bind_settings`].
+macro_rules! settings {
+    () => {
+        "prefix, salt, hash, token_secret, name, description, permissions, is_admin, environment, \
+         rate_limit, allowed_ips, status, rotated_to, grace_until, revoked_at, revoke_reason, \
+         created_at, expires_at, rotated_from, lineage"
+    };
+}
+
+/// The columns of a key in the order [`read`] takes them. In a join with other tables they come
+/// first.
+macro_rules! columns {
+    () => {
+        concat!(
+            "id, ",
+            $crate::sqlite::keys::settings!(),
+            ", last_used_at, use_count, version"
+        )
+    };
+}
+
+pub(super) use {columns, settings};
+
+/// How many columns [`columns`] are.
+pub const COLUMNS: usize = 24;
+
+/// How many columns [`settings`] are, the folded name with them.
+const SETTINGS: usize = 21;
+
+const INSERT: Insert = Insert {
+    head: concat!(
+        "INSERT INTO api_key (",
+        settings!(),
+        ", name_folded, id, last_used_at, use_count, version)"
+    ),
+    columns: SETTINGS + 4,
+    tail: "",
+};
+
+pub const BY_ID: &str = concat!("SELECT ", columns!(), " FROM api_key WHERE id = ?");
+
+pub const BY_PREFIX: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM api_key WHERE prefix = ? ORDER BY id"
+);
+
+pub const AFTER: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM api_key WHERE id > ? ORDER BY id LIMIT ?"
+);
+
+/// The condition on the status is word for word that of the partial index, which answers it.
+pub const TO_EXPIRE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM api_key WHERE status IN ('active', 'disabled') AND expires_at <= ? \
+     ORDER BY expires_at, id LIMIT ?"
+);
+
+impl Readers {
+    pub async fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, Failure> {
+        let row = sqlx::query(BY_ID)
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| read(&row, &self.cipher)).transpose()
+    }
+
+    pub async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Vec<KeyRecord>, Failure> {
+        self.fetch_keys(sqlx::query(BY_PREFIX).bind(prefix.as_str()))
+            .await
+    }
+
+    pub async fn keys_after(
+        &self,
+        after: Option<KeyId>,
+        limit: u32,
+    ) -> Result<Vec<KeyRecord>, Failure> {
+        // The nil UUID is nobody's identifier (RFC 9562, section 5.9), and the lowest.
+        let after = after.unwrap_or(KeyId(Uuid::nil()));
+        self.fetch_keys(sqlx::query(AFTER).bind(after.to_string()).bind(limit))
+            .await
+    }
+
+    pub async fn keys_to_expire(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<KeyRecord>, Failure> {
+        self.fetch_keys(sqlx::query(TO_EXPIRE).bind(now.as_millis()).bind(limit))
+            .await
+    }
+
+    /// Decodes rows while SQLite still looks for the next.
+    pub async fn fetch_keys(&self, statement: Statement<'_>) -> Result<Vec<KeyRecord>, Failure> {
+        let mut rows = statement.fetch(&self.pool);
+        let mut keys = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            keys.push(read(&row, &self.cipher)?);
+        }
+        Ok(keys)
+    }
+}
+
+impl Transaction<'_> {
+    /// Inserts keys; there is nothing but [`Change::InsertKey`] in `changes`.
+    pub async fn insert_keys(&mut self, changes: &[Change]) -> Result<(), Failure> {
+        let keys = changes.iter().filter_map(|change| match change {
+            Change::InsertKey(key) => Some(&**key),
+            _ => None,
+        });
+        let keys: Vec<&KeyRecord> = keys.collect();
+        let cipher = self.cipher;
+        let bind = |statement, key: &&KeyRecord| {
+            bind_settings(statement, key, cipher)
+                .bind(key.id.to_string())
+                .bind(key.last_used_at.map(Timestamp::as_millis))
+                .bind(key.use_count.cast_signed())
+                .bind(key.version)
+        };
+        INSERT
+            .run(self.connection, &keys, bind)
+            .await
+            .map_err(conflict_if_duplicate)?;
+        sqlx::query("UPDATE meta SET key_count = key_count + ?")
+            .bind(i64::try_from(keys.len()).unwrap_or(i64::MAX))
+            .execute(&mut *self.connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes a key's settings over those of the version that was read.
+    pub async fn update_key(&mut self, key: &KeyRecord) -> Result<(), Failure> {
+        let sql = format!(
+            concat!(
+                "UPDATE api_key SET (",
+                settings!(),
+                ", name_folded) = ({}), version = version + 1 WHERE id = ? AND version = ?"
+            ),
+            placeholders(SETTINGS)
+        );
+        let updated = bind_settings(sqlx::query(sqlx::AssertSqlSafe(sql)), key, self.cipher)
+            .bind(key.id.to_string())
+            .bind(key.version)
+            .execute(&mut *self.connection)
+            .await?;
+        if updated.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Conflict.into())
+        }
+    }
+}
+
+fn bind_settings<'q>(
+    statement: Statement<'q>,
+    key: &KeyRecord,
+    cipher: &ColumnCipher,
+) -> Statement<'q> {
+    let id = key.id.to_string();
+    let token_secret = cipher.seal(token_secret_of(&id), key.token_secret.expose());
+    let state = StateColumns::from(&key.state);
+    statement
+        .bind(key.prefix.as_str())
+        .bind(&key.salt.0[..])
+        .bind(&key.hash.as_bytes()[..])
+        .bind(token_secret)
+        .bind(key.name.as_str())
+        .bind(key.description.as_str())
+        .bind(key.permissions.as_str())
+        .bind(key.is_admin)
+        .bind(key.environment.as_str())
+        .bind(key.rate_limit)
+        .bind(key.allowed_ips.entries().collect::<Vec<_>>().join(" "))
+        .bind(key.state.status().as_str())
+        .bind(state.rotated_to.map(|id| id.to_string()))
+        .bind(state.grace_until.map(Timestamp::as_millis))
+        .bind(state.revoked_at.map(Timestamp::as_millis))
+        .bind(state.revoke_reason)
+        .bind(key.created_at.as_millis())
+        .bind(key.expires_at.map(Timestamp::as_millis))
+        .bind(key.rotated_from.map(|id| id.to_string()))
+        .bind(key.lineage.to_string())
+        .bind(fold(&key.name))
+}
+
+/// Reads a key from a row that begins with [`columns`].
+pub fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<KeyRecord, Failure> {
+    let mut columns = Columns::of(row);
+    let id = columns.key_id()?;
+    // The fields stand in the order of the columns.
+    Ok(KeyRecord {
+        id,
+        prefix: KeyPrefix::parse(columns.take()?).ok_or_else(|| columns.wrong())?,
+        salt: Salt(columns.bytes()?),
+        hash: KeyHash::new(columns.bytes()?),
+        token_secret: cipher.open_secret(token_secret_of(&id.to_string()), columns.take()?)?,
+        name: columns.take()?,
+        description: columns.take()?,
+        permissions: Permissions::parse(columns.take()?).map_err(|_| columns.wrong())?,
+        is_admin: columns.take()?,
+        environment: columns.parsed()?,
+        rate_limit: columns.optional_number()?,
+        allowed_ips: read_networks(columns.take()?).ok_or_else(|| columns.wrong())?,
+        state: read_state(&mut columns)?,
+        created_at: columns.time()?,
+        expires_at: columns.optional_time()?,
+        rotated_from: columns.optional_key_id()?,
+        lineage: columns.key_id()?,
+        last_used_at: columns.optional_time()?,
+        use_count: columns.number()?,
+        version: columns.number()?,
+    })
+}
+
+const fn token_secret_of(id: &str) -> Place<'_> {
+    Place {
+        table: "api_key",
+        column: "token_secret",
+        row: id,
+    }
+}
+
+fn read_networks(text: &str) -> Option<AllowList> {
+    let networks: Vec<&str> = text.split_ascii_whitespace().collect();
+    AllowList::parse(&networks).ok()
+}
+
+/// What a state has besides its name.
+#[derive(Default)]
+struct StateColumns {
+    rotated_to: Option<KeyId>,
+    grace_until: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+    revoke_reason: Option<String>,
+}
+
+impl From<&KeyState> for StateColumns {
+    fn from(state: &KeyState) -> Self {
+        match state {
+            KeyState::Active | KeyState::Disabled | KeyState::Expired => Self::default(),
+            KeyState::Rotated { to, until } => Self {
+                rotated_to: Some(*to),
+                grace_until: Some(*until),
+                ..Self::default()
+            },
+            KeyState::Revoked {
+                at,
+                reason,
+                rotated_to,
+            } => Self {
+                rotated_to: *rotated_to,
+                revoked_at: Some(*at),
+                revoke_reason: reason.clone(),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+fn read_state(columns: &mut Columns<'_>) -> Result<KeyState, Failure> {
+    let status: Status = columns.parsed()?;
+    let state = StateColumns {
+        rotated_to: columns.optional_key_id()?,
+        grace_until: columns.optional_time()?,
+        revoked_at: columns.optional_time()?,
+        revoke_reason: columns.take()?,
+    };
+    let whole = match status {
+        Status::Active => Some(KeyState::Active),
+        Status::Disabled => Some(KeyState::Disabled),
+        Status::Expired => Some(KeyState::Expired),
+        Status::Rotated => (state.rotated_to.zip(state.grace_until))
+            .map(|(to, until)| KeyState::Rotated { to, until }),
+        Status::Revoked => state.revoked_at.map(|at| KeyState::Revoked {
+            at,
+            reason: state.revoke_reason,
+            rotated_to: state.rotated_to,
+        }),
+    };
+    whole.ok_or_else(|| Failure::unreadable(format!("a key is {status}, but not how")))
+}

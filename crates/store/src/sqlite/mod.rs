@@ -1,0 +1,200 @@
+//! The store on SQLite: one file, one connection that writes ([`writer`]), a few that read
+//! ([`Readers`]). Other processes may use the file at the same time.
+//!
+//! Each module owns the tables it is named after, both what is written to them and what is read.
+
+mod connect;
+mod error;
+mod feed;
+mod health;
+mod keys;
+mod listing;
+mod log;
+#[cfg(test)]
+mod plans;
+mod schema;
+mod secrets;
+mod statement;
+mod transaction;
+mod uses;
+mod writer;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sealgate_core::audit::{self, Chain};
+use sealgate_core::clock::{Clock, Timestamp};
+use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord};
+use sealgate_core::master::MasterKey;
+use sealgate_core::random::Random;
+use sealgate_core::store::{
+    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, SigningKeyRecord, Store, StoreError,
+};
+use sealgate_core::tally::Counted;
+use sqlx::sqlite::SqlitePool;
+
+use self::schema::Keeper;
+use self::writer::{Pen, Work, Writer};
+use crate::cipher::ColumnCipher;
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// The database file. SQLite puts two more beside it while it is in use.
+    pub path: PathBuf,
+    /// Whether to make it if it is not there.
+    pub create: bool,
+}
+
+/// A [`Store`] in a file.
+pub struct Sqlite {
+    path: PathBuf,
+    readers: Readers,
+    writer: Writer,
+}
+
+/// The connections that read.
+struct Readers {
+    pool: SqlitePool,
+    cipher: Arc<ColumnCipher>,
+}
+
+impl Sqlite {
+    /// Opens a store, of an earlier version too, or sets up a new one. Runs on Tokio.
+    ///
+    /// # Errors
+    /// If the file cannot be used, is newer than this program, or belongs to another master key.
+    pub async fn open(
+        options: SqliteOptions,
+        master: &MasterKey,
+        random: Arc<dyn Random>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let path = connect::database_file(&options.path, options.create)?;
+        let mut connection = connect::writer(&path).await?;
+        let chain = Chain::new(&master.audit_key());
+        let keeper = Keeper {
+            master,
+            chain: &chain,
+            random,
+            now: clock.now(),
+        };
+        let cipher = Arc::new(keeper.open(&mut connection).await?);
+        let readers = Readers {
+            pool: connect::readers(&path),
+            cipher: Arc::clone(&cipher),
+        };
+        let writer = Writer::start(Pen {
+            connection,
+            cipher,
+            chain,
+        });
+        Ok(Self {
+            path,
+            readers,
+            writer,
+        })
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sqlite({})", self.path.display())
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.writer.write(Work::Commit(commit)).await.map(drop)
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        Ok(self.readers.key(id).await?)
+    }
+
+    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Vec<KeyRecord>, StoreError> {
+        Ok(self.readers.keys_with_prefix(prefix).await?)
+    }
+
+    async fn keys(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        Ok(self.readers.keys(query).await?)
+    }
+
+    async fn keys_after(
+        &self,
+        after: Option<KeyId>,
+        limit: u32,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        Ok(self.readers.keys_after(after, limit).await?)
+    }
+
+    async fn keys_to_expire(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        Ok(self.readers.keys_to_expire(now, limit).await?)
+    }
+
+    async fn feed_position(&self) -> Result<FeedPosition, StoreError> {
+        Ok(self.readers.feed_position().await?)
+    }
+
+    async fn feed_since(&self, after: FeedPosition, limit: u32) -> Result<Feed, StoreError> {
+        Ok(self.readers.feed_since(after, limit).await?)
+    }
+
+    async fn audit(&self, query: &audit::Query) -> Result<Vec<audit::Record>, StoreError> {
+        Ok(self.readers.audit(query).await?)
+    }
+
+    async fn audit_after(&self, after: u64, limit: u32) -> Result<Vec<audit::Record>, StoreError> {
+        Ok(self.readers.audit_after(after, limit).await?)
+    }
+
+    async fn audit_head(&self) -> Result<Option<audit::Head>, StoreError> {
+        Ok(self.readers.audit_head().await?)
+    }
+
+    async fn add_uses(&self, counted: &[Counted]) -> Result<(), StoreError> {
+        self.writer
+            .write(Work::AddUses(counted.to_vec()))
+            .await
+            .map(drop)
+    }
+
+    async fn open_uses(&self, key_id: KeyId) -> Result<Vec<Counted>, StoreError> {
+        Ok(self.readers.open_uses(key_id).await?)
+    }
+
+    async fn close_uses(
+        &self,
+        minute: Timestamp,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        self.writer
+            .write(Work::CloseUses { minute, now, limit })
+            .await
+    }
+
+    async fn data_keys(&self, lineage: KeyId) -> Result<Vec<DataKey>, StoreError> {
+        Ok(self.readers.data_keys(lineage).await?)
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
+        Ok(self.readers.signing_keys().await?)
+    }
+
+    async fn health(&self) -> Result<Health, StoreError> {
+        Ok(self.readers.health().await?)
+    }
+
+    async fn close(&self) {
+        self.readers.pool.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,117 @@
+//! The keys the store keeps encrypted: data keys of lines of keys, and server keys that sign access
+//! tokens.
+
+use sealgate_core::key::KeyId;
+use sealgate_core::store::{DataKey, SigningKeyRecord};
+
+use super::Readers;
+use super::error::Failure;
+use super::statement::Columns;
+use super::transaction::{Transaction, conflict_if_duplicate};
+use crate::cipher::Place;
+
+pub const DATA_KEYS: &str = "SELECT lineage, version, key, created_at FROM lineage_key \
+     WHERE lineage = ? ORDER BY version DESC";
+
+const SIGNING_KEYS: &str = "SELECT kid, algorithm, pkcs8, created_at FROM signing_key \
+     ORDER BY created_at DESC, kid";
+
+impl Readers {
+    pub async fn data_keys(&self, lineage: KeyId) -> Result<Vec<DataKey>, Failure> {
+        let statement = sqlx::query(DATA_KEYS).bind(lineage.to_string());
+        let rows = statement.fetch_all(&self.pool).await?;
+        let keys = rows.iter().map(|row| {
+            let mut columns = Columns::of(row);
+            let (lineage, version) = (columns.key_id()?, columns.number()?);
+            let row = data_key_row(lineage, version);
+            let key = self
+                .cipher
+                .open_secret(data_key_of(&row), columns.take()?)?;
+            Ok(DataKey {
+                lineage,
+                version,
+                key,
+                created_at: columns.time()?,
+            })
+        });
+        keys.collect()
+    }
+
+    pub async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, Failure> {
+        let rows = sqlx::query(SIGNING_KEYS).fetch_all(&self.pool).await?;
+        let keys = rows.iter().map(|row| {
+            let mut columns = Columns::of(row);
+            let kid: &str = columns.take()?;
+            Ok(SigningKeyRecord {
+                kid: kid.to_owned(),
+                algorithm: columns.parsed()?,
+                pkcs8: self.cipher.open(pkcs8_of(kid), columns.take()?)?,
+                created_at: columns.time()?,
+            })
+        });
+        keys.collect()
+    }
+}
+
+impl Transaction<'_> {
+    pub async fn insert_data_key(&mut self, key: &DataKey) -> Result<(), Failure> {
+        let DataKey {
+            lineage,
+            version,
+            key,
+            created_at,
+        } = key;
+        let row = data_key_row(*lineage, *version);
+        sqlx::query(
+            "INSERT INTO lineage_key (lineage, version, key, created_at) VALUES (?, ?, ?, ?)",
+        )
+        .bind(lineage.to_string())
+        .bind(version)
+        .bind(self.cipher.seal(data_key_of(&row), key.expose()))
+        .bind(created_at.as_millis())
+        .execute(&mut *self.connection)
+        .await
+        .map_err(conflict_if_duplicate)?;
+        Ok(())
+    }
+
+    pub async fn insert_signing_key(&mut self, key: &SigningKeyRecord) -> Result<(), Failure> {
+        let SigningKeyRecord {
+            kid,
+            algorithm,
+            pkcs8,
+            created_at,
+        } = key;
+        sqlx::query(
+            "INSERT INTO signing_key (kid, algorithm, pkcs8, created_at) VALUES (?, ?, ?, ?)",
+        )
+        .bind(kid.as_str())
+        .bind(algorithm.name())
+        .bind(self.cipher.seal(pkcs8_of(kid), pkcs8))
+        .bind(created_at.as_millis())
+        .execute(&mut *self.connection)
+        .await
+        .map_err(conflict_if_duplicate)?;
+        Ok(())
+    }
+}
+
+fn data_key_row(lineage: KeyId, version: u32) -> String {
+    format!("{lineage}/{version}")
+}
+
+const fn data_key_of(row: &str) -> Place<'_> {
+    Place {
+        table: "lineage_key",
+        column: "key",
+        row,
+    }
+}
+
+const fn pkcs8_of(kid: &str) -> Place<'_> {
+    Place {
+        table: "signing_key",
+        column: "pkcs8",
+        row: kid,
+    }
+}

@@ -1,0 +1,56 @@
+//! What a transaction of the writer has at hand. What it can do stands with the tables it does it
+//! to: [`keys`](super::keys), [`log`](super::log), [`uses`](super::uses), …
+
+use sealgate_core::audit::Chain;
+use sealgate_core::store::{Change, Commit, StoreError};
+use sqlx::sqlite::SqliteConnection;
+
+use super::error::Failure;
+use super::log::End;
+use crate::cipher::ColumnCipher;
+
+/// An open transaction.
+pub struct Transaction<'w> {
+    /// The connection it is open on.
+    pub connection: &'w mut SqliteConnection,
+    /// Encrypts what must not be read in the file.
+    pub cipher: &'w ColumnCipher,
+    /// Links audit records.
+    pub chain: &'w Chain,
+    /// The last audit record, written or about to be.
+    pub end: End,
+}
+
+impl Transaction<'_> {
+    /// Makes the changes of a commit, their rows in the change feed and their audit records.
+    pub async fn commit(&mut self, commit: &Commit) -> Result<(), Failure> {
+        let inserts = |change: &Change| matches!(change, Change::InsertKey(_));
+        for run in commit
+            .changes
+            .chunk_by(|one, next| inserts(one) && inserts(next))
+        {
+            self.change(run).await?;
+        }
+        self.feed(&commit.changes).await?;
+        self.append(&commit.events).await
+    }
+
+    /// Makes one change, or the insertion of many keys at once.
+    async fn change(&mut self, run: &[Change]) -> Result<(), Failure> {
+        match run {
+            [Change::UpdateKey(key)] => self.update_key(key).await,
+            [Change::InsertDataKey(key)] => self.insert_data_key(key).await,
+            [Change::InsertSigningKey(key)] => self.insert_signing_key(key).await,
+            keys => self.insert_keys(keys).await,
+        }
+    }
+}
+
+/// The failure of a statement that inserts a row that others may have inserted before.
+pub fn conflict_if_duplicate(error: sqlx::Error) -> Failure {
+    if super::error::is_duplicate(&error) {
+        StoreError::Conflict.into()
+    } else {
+        error.into()
+    }
+}

@@ -1,0 +1,155 @@
+//! Counts of served requests: by minute while it lasts, in the audit log once it is over.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use futures_util::TryStreamExt as _;
+use sealgate_core::clock::Timestamp;
+use sealgate_core::key::KeyId;
+use sealgate_core::tally::{Count, Counted, Use};
+use sqlx::sqlite::SqliteRow;
+
+use super::error::Failure;
+use super::statement::{Columns, Insert, Statement};
+use super::transaction::Transaction;
+use super::{Readers, feed};
+
+macro_rules! columns {
+    () => {
+        "minute, key_id, address, route, requests, last"
+    };
+}
+
+const ADD: Insert = Insert {
+    head: concat!("INSERT INTO uses (", columns!(), ")"),
+    columns: 6,
+    tail: "ON CONFLICT (minute, key_id, address, route) DO UPDATE SET \
+           requests = uses.requests + excluded.requests, \
+           last = CASE WHEN uses.last < excluded.last THEN excluded.last ELSE uses.last END",
+};
+
+const ADD_TO_KEY: &str = "UPDATE api_key SET use_count = use_count + ?, \
+     last_used_at = CASE WHEN last_used_at > ? THEN last_used_at ELSE ? END WHERE id = ?";
+
+pub const OPEN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM uses WHERE key_id = ? ORDER BY minute DESC, address DESC, route DESC"
+);
+
+pub const BEFORE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM uses WHERE minute < ? ORDER BY minute, key_id, address, route LIMIT ?"
+);
+
+pub const DELETE_UP_TO: &str =
+    "DELETE FROM uses WHERE (minute, key_id, address, route) <= (?, ?, ?, ?)";
+
+impl Readers {
+    pub async fn open_uses(&self, key_id: KeyId) -> Result<Vec<Counted>, Failure> {
+        let mut rows = sqlx::query(OPEN).bind(key_id.to_string()).fetch(&self.pool);
+        let mut counted = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            counted.push(read(&row)?);
+        }
+        Ok(counted)
+    }
+}
+
+impl Transaction<'_> {
+    /// Adds counts to those of their minute, and to the uses of their keys.
+    pub async fn add_uses(&mut self, counted: &[Counted]) -> Result<(), Failure> {
+        ADD.run(self.connection, counted, bind).await?;
+        let mut of_keys: HashMap<KeyId, Count> = HashMap::new();
+        for Counted { of, count } in counted {
+            let total = of_keys.entry(of.key_id).or_insert(Count {
+                requests: 0,
+                ..*count
+            });
+            total.requests += count.requests;
+            total.last = total.last.max(count.last);
+        }
+        for (id, Count { requests, last }) in of_keys {
+            sqlx::query(ADD_TO_KEY)
+                .bind(requests.cast_signed())
+                .bind(last.as_millis())
+                .bind(last.as_millis())
+                .bind(id.to_string())
+                .execute(&mut *self.connection)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Moves counts of minutes before `minute` into the audit log, the oldest first, and prunes the
+    /// change feed, which nothing else does as regularly; says how many counts it moved.
+    pub async fn close_uses(
+        &mut self,
+        minute: Timestamp,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<u64, Failure> {
+        feed::prune(self.connection, feed::KEPT, feed::PRUNED_AT_ONCE).await?;
+        let rows = sqlx::query(BEFORE)
+            .bind(minute.as_millis())
+            .bind(limit)
+            .fetch_all(&mut *self.connection)
+            .await?;
+        let closed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let Some(last) = closed.last() else {
+            return Ok(0);
+        };
+        // They are the first in the order of the primary key, and nobody else writes now.
+        sqlx::query(DELETE_UP_TO)
+            .bind(last.of.minute.as_millis())
+            .bind(last.of.key_id.to_string())
+            .bind(text_of(last.of.address))
+            .bind(&*last.of.route)
+            .execute(&mut *self.connection)
+            .await?;
+        let events: Vec<_> = closed
+            .into_iter()
+            .map(|counted| counted.into_event(now))
+            .collect();
+        self.append(&events).await?;
+        Ok(events.len() as u64)
+    }
+}
+
+fn bind<'q>(statement: Statement<'q>, Counted { of, count }: &Counted) -> Statement<'q> {
+    statement
+        .bind(of.minute.as_millis())
+        .bind(of.key_id.to_string())
+        .bind(text_of(of.address))
+        .bind(&*of.route)
+        .bind(count.requests.cast_signed())
+        .bind(count.last.as_millis())
+}
+
+/// An address as it stands in the primary key, where there is no NULL.
+fn text_of(address: Option<IpAddr>) -> String {
+    address
+        .map(|address| address.to_string())
+        .unwrap_or_default()
+}
+
+fn read(row: &SqliteRow) -> Result<Counted, Failure> {
+    let mut columns = Columns::of(row);
+    let of = Use {
+        minute: columns.time()?,
+        key_id: columns.key_id()?,
+        address: match columns.take::<&str>()? {
+            "" => None,
+            address => Some(address.parse().map_err(|_| columns.wrong())?),
+        },
+        route: columns.take::<&str>()?.into(),
+    };
+    Ok(Counted {
+        of,
+        count: Count {
+            requests: columns.number()?,
+            last: columns.time()?,
+        },
+    })
+}

@@ -1,0 +1,205 @@
+//! The one task that writes. Everything that waits is written in one transaction, so that many
+//! writers share the wait for the disk, yet each stands or falls alone.
+//!
+//! What was handed over is written even if its sender stops waiting for the answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sealgate_core::audit::Chain;
+use sealgate_core::clock::Timestamp;
+use sealgate_core::store::{Commit, StoreError};
+use sealgate_core::tally::Counted;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::connect;
+use super::error::Failure;
+use super::log::End;
+use super::transaction::Transaction;
+use crate::cipher::ColumnCipher;
+
+/// Work that may wait; whoever brings more waits for room.
+const QUEUE: usize = 1_024;
+/// Most work of one transaction: others that use the file have to wait for its end.
+const BATCH: usize = 256;
+
+/// Something to write.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Changes and their audit records.
+    Commit(Commit),
+    /// Counts of served requests.
+    AddUses(Vec<Counted>),
+    /// Counts of minutes that are over, to be moved into the audit log.
+    CloseUses {
+        /// The first minute that stays.
+        minute: Timestamp,
+        /// The time of the records.
+        now: Timestamp,
+        /// Most counts to move.
+        limit: u32,
+    },
+}
+
+/// How a piece of work ended; the number is that of counts moved, where counts are moved.
+type Outcome = Result<u64, StoreError>;
+
+struct Job {
+    work: Work,
+    reply: oneshot::Sender<Outcome>,
+}
+
+/// The way to the task.
+pub struct Writer(Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>);
+
+impl Writer {
+    /// Starts the task; it ends when this is closed or dropped.
+    pub fn start(pen: Pen) -> Self {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        Self(Mutex::new(Some((sender, tokio::spawn(pen.run(queue))))))
+    }
+
+    /// Writes and waits until it is durable.
+    pub async fn write(&self, work: Work) -> Outcome {
+        let closed = || StoreError::Unavailable("it was closed".to_owned());
+        let (reply, outcome) = oneshot::channel();
+        let queue = self.queue().ok_or_else(closed)?;
+        queue
+            .send(Job { work, reply })
+            .await
+            .map_err(|_| closed())?;
+        outcome
+            .await
+            .map_err(|_| StoreError::Unavailable("its writer stopped".to_owned()))?
+    }
+
+    /// Waits until all that was handed over is written, and closes the connection.
+    pub async fn close(&self) {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((queue, task)) = open {
+            drop(queue);
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the store's writer stopped");
+            }
+        }
+    }
+
+    fn queue(&self) -> Option<mpsc::Sender<Job>> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map(|(queue, _)| queue.clone())
+    }
+}
+
+/// What the task writes with.
+pub struct Pen {
+    /// The one connection that writes.
+    pub connection: SqliteConnection,
+    /// Encrypts what must not be read in the file.
+    pub cipher: Arc<ColumnCipher>,
+    /// Links audit records.
+    pub chain: Chain,
+}
+
+impl Pen {
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        while queue.recv_many(&mut jobs, BATCH).await > 0 {
+            let (batch, replies): (Vec<Work>, Vec<_>) = jobs
+                .drain(..)
+                .map(|Job { work, reply }| (work, reply))
+                .unzip();
+            let outcomes = self.write(&batch).await;
+            for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(outcome);
+            }
+        }
+        connect::close(self.connection).await;
+    }
+
+    /// Writes a batch in one transaction; tells of each piece how it ended.
+    async fn write(&mut self, batch: &[Work]) -> Vec<Outcome> {
+        match self.transaction(batch).await {
+            Ok(outcomes) => outcomes,
+            Err(Failure(error)) => {
+                tracing::warn!(%error, pieces = batch.len(), "nothing of a batch was written");
+                // SQLite has ended the transaction already after some errors, a full disk's for one.
+                let _ = self.execute("ROLLBACK").await;
+                vec![Err(error); batch.len()]
+            }
+        }
+    }
+
+    async fn transaction(&mut self, batch: &[Work]) -> Result<Vec<Outcome>, Failure> {
+        self.execute("BEGIN IMMEDIATE").await?;
+        let begin = End::read(&mut self.connection, &self.chain).await?;
+        let Self {
+            connection,
+            cipher,
+            chain,
+        } = self;
+        let mut open = Transaction {
+            connection,
+            cipher,
+            chain,
+            end: begin,
+        };
+        let outcomes = match batch {
+            // Alone, it needs no savepoint: it is the transaction.
+            [work] => vec![Ok(open.apply(work).await?)],
+            _ => {
+                let mut outcomes = Vec::with_capacity(batch.len());
+                for work in batch {
+                    outcomes.push(open.attempt(work).await?);
+                }
+                outcomes
+            }
+        };
+        if open.end != begin {
+            open.end.write(open.connection, open.chain).await?;
+        }
+        self.execute("COMMIT").await?;
+        Ok(outcomes)
+    }
+
+    async fn execute(&mut self, sql: &'static str) -> Result<(), Failure> {
+        execute(&mut self.connection, sql).await
+    }
+}
+
+impl Transaction<'_> {
+    /// Does a piece of work or, where it cannot be done, none of it.
+    ///
+    /// # Errors
+    /// If the database itself failed. It may have ended the transaction then, and a savepoint set
+    /// after that would begin another: nothing more may be done.
+    async fn attempt(&mut self, work: &Work) -> Result<Outcome, Failure> {
+        let before = self.end;
+        execute(self.connection, "SAVEPOINT piece").await?;
+        let outcome = match self.apply(work).await {
+            Ok(count) => Ok(count),
+            Err(Failure(error @ StoreError::Unavailable(_))) => return Err(Failure(error)),
+            Err(Failure(error)) => {
+                execute(self.connection, "ROLLBACK TO piece").await?;
+                self.end = before;
+                Err(error)
+            }
+        };
+        execute(self.connection, "RELEASE piece").await?;
+        Ok(outcome)
+    }
+
+    async fn apply(&mut self, work: &Work) -> Result<u64, Failure> {
+        match work {
+            Work::Commit(commit) => self.commit(commit).await.map(|()| 0),
+            Work::AddUses(counted) => self.add_uses(counted).await.map(|()| 0),
+            Work::CloseUses { minute, now, limit } => self.close_uses(*minute, *now, *limit).await,
+        }
+    }
+}
+
+async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), Failure> {
+    sqlx::query(sql).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The tokens and sealed values of Sealgate: how they are written, and the one place where they are
+//! judged.
+//!
+//! - [`jwt`]: access tokens, signed with a managed key's own secret or with a server key.
+//! - [`seal`]: authenticated encryption, the `sg1.` envelope of `/api/encrypt`, key derivation.
+//!
+//! The crate is pure: bytes and `now` go in, a typed result comes out. It reads no clock and does no
+//! I/O. Random bytes are parameters, with two exceptions, both inside the cryptographic library
+//! and both in [`jwt::SigningKey`]: making a key pair, and the nonce within an ES256 signature.
+
+mod base64url;
+pub mod jwt;
+pub mod seal;

@@ -1,0 +1,8 @@
+//! What users of this crate can rely on, tried from outside it. One binary, since each one links
+//! the cryptographic library anew.
+
+mod access_tokens;
+mod envelopes;
+mod forge;
+mod properties;
+mod refusals;
