@@ -70,46 +70,13 @@ impl Authority {
     /// # Errors
     /// If a field is not well-formed, or the store cannot be written.
     pub async fn create(&self, request: KeyRequest, caller: &Caller) -> Result<Created, Error> {
-        let mut created = self.create_many(vec![request], caller).await?;
+        let mut created = self
+            .create_many(vec![request], caller)
+            .await
+            .map_err(|rejected| rejected.error)?;
         created
             .pop()
             .ok_or_else(|| Error::Internal("a key was made and is not there".to_owned()))
-    }
-
-    /// Makes many keys at once, all or none.
-    ///
-    /// # Errors
-    /// If a field is not well-formed, or the store cannot be written.
-    pub async fn create_many(
-        &self,
-        requests: Vec<KeyRequest>,
-        caller: &Caller,
-    ) -> Result<Vec<Created>, Error> {
-        let now = self.now();
-        let mut created = Vec::with_capacity(requests.len());
-        let mut changes = Vec::with_capacity(requests.len());
-        let mut events = Vec::with_capacity(requests.len());
-        for request in requests {
-            let new = request.check(now, self.settings.environment)?;
-            if let Some(imported) = &new.imported {
-                self.refuse_known(imported).await?;
-            }
-            let action = if new.imported.is_some() {
-                Action::KeyImported
-            } else {
-                Action::KeyCreated
-            };
-            let key = self.make(new, None, now)?;
-            changes.push(Change::InsertKey(Box::new(key.record.clone())));
-            events.push(
-                caller
-                    .event(now, action, Some(key.record.id))
-                    .with_detail_map(describe(&key.record)),
-            );
-            created.push(key);
-        }
-        self.commit(changes, events).await?;
-        Ok(created)
     }
 
     /// One key, by its identifier or by its prefix.
@@ -303,7 +270,7 @@ impl Authority {
         }
     }
 
-    fn make(
+    pub(super) fn make(
         &self,
         new: NewKey,
         predecessor: Option<&KeyRecord>,
@@ -344,22 +311,6 @@ impl Authority {
             api_key,
             grant,
         })
-    }
-
-    /// A key taken over must not be there yet: two rows for one key could not be told apart.
-    async fn refuse_known(&self, text: &SecretText) -> Result<(), Error> {
-        let key = PresentedKey::parse(text.expose())
-            .map_err(|error| Error::invalid("api_key", error.to_string()))?;
-        let known = self.store.keys_with_prefix(key.prefix()).await?;
-        if known
-            .iter()
-            .any(|known| self.hasher.hash(&key, &known.salt) == known.hash)
-        {
-            return Err(Error::Conflict(
-                "this key is in the store already".to_owned(),
-            ));
-        }
-        Ok(())
     }
 
     async fn search_exactly(&self, filter: &KeyFilter) -> Result<Option<Vec<KeyRecord>>, Error> {
@@ -493,7 +444,7 @@ fn apply_patch(
 }
 
 /// What the log says of a key: everything that decides what it can do.
-fn describe(key: &KeyRecord) -> Map<String, Value> {
+pub(super) fn describe(key: &KeyRecord) -> Map<String, Value> {
     let fields = [
         ("name", Value::from(key.name.as_str())),
         ("description", Value::from(key.description.as_str())),

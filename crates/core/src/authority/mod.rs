@@ -1,5 +1,6 @@
 //! The use cases: what can be asked of Sealgate, whether over HTTP or on the command line.
 //!
+//! - [`batch`]: make many keys at once
 //! - [`keys`]: make, list, change, rotate and revoke keys
 //! - [`tokens`]: exchange a key for an access token, renew one, publish what verifies them
 //! - [`verify`]: who is calling, and may they
@@ -7,6 +8,7 @@
 //! - [`logs`]: read, follow and verify the audit log
 //! - [`upkeep`]: follow the change feed, write counts and refusals, record what expired
 
+mod batch;
 mod keys;
 mod logs;
 mod questions;
@@ -23,6 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use sealgate_token::jwt::{Algorithm, SigningKey};
 
+pub use self::batch::Rejected;
 pub use self::keys::{Created, KeyFilter, Rotated};
 pub use self::logs::{LogPage, Verified};
 pub use self::questions::Question;

@@ -1,7 +1,7 @@
 //! Encryption for callers: sealed under a data key of the calling key's lineage, so that a rotated
 //! key opens what its predecessor sealed, and no other key does.
 
-use sealgate_token::seal::{Envelope, SealingKey, seal_envelope};
+use sealgate_token::seal::{Envelope, MAX_PLAINTEXT_BYTES, SealingKey, seal_envelope};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -16,8 +16,12 @@ use crate::store::{Change, DataKey};
 /// What the encryption service offers a caller.
 #[derive(Clone, Debug)]
 pub struct SealingOffer {
+    /// How texts are sealed.
+    pub algorithm: &'static str,
     /// The version of the data key that would seal now; 0 before the first.
     pub key_version: u32,
+    /// The longest text that is sealed, in bytes.
+    pub max_plaintext_bytes: usize,
 }
 
 /// A sealed text, and the key that asked for it.
@@ -43,7 +47,9 @@ impl Authority {
             .first()
             .map_or(0, |key| key.version);
         Ok(SealingOffer {
+            algorithm: "AES-256-GCM-SIV",
             key_version: newest,
+            max_plaintext_bytes: MAX_PLAINTEXT_BYTES,
         })
     }
 
