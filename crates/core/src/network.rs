@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use thiserror::Error;
 
+use crate::redact::redact;
+
 /// Most networks of one key.
 pub const MAX_NETWORKS: usize = 64;
 
@@ -23,8 +25,8 @@ impl AllowList {
         }
         let mut networks = Vec::with_capacity(entries.len());
         for entry in entries.iter().map(AsRef::as_ref) {
-            let network = parse_network(entry)
-                .ok_or_else(|| InvalidNetwork::Entry(entry.escape_default().take(64).collect()))?;
+            let network =
+                parse_network(entry).ok_or_else(|| InvalidNetwork::Entry(redact(entry)))?;
             if !networks.contains(&network) {
                 networks.push(network);
             }

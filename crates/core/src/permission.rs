@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::redact::redact;
+
 /// Longest text of a permission set, in characters.
 pub const MAX_LENGTH: usize = 255;
 /// Most entries of a permission set.
@@ -26,9 +28,7 @@ impl Permissions {
         let mut entries: Vec<&str> = Vec::new();
         for entry in text.split(' ').filter(|entry| !entry.is_empty()) {
             if !is_entry(entry) {
-                return Err(InvalidPermissions::Entry(
-                    entry.escape_default().to_string(),
-                ));
+                return Err(InvalidPermissions::Entry(redact(entry)));
             }
             if !entries.contains(&entry) {
                 entries.push(entry);

@@ -19,6 +19,7 @@ pub struct KeyView {
     #[cfg_attr(feature = "openapi", schema(example = "TcE8hG4L"))]
     pub prefix: String,
     /// What the key is called.
+    #[cfg_attr(feature = "openapi", schema(example = "Production API Key"))]
     pub name: String,
     /// What it is for.
     pub description: String,
@@ -28,6 +29,7 @@ pub struct KeyView {
     /// Whether it administers Sealgate.
     pub is_admin: bool,
     /// Whether it is honoured now.
+    #[cfg_attr(feature = "openapi", schema(example = true))]
     pub is_active: bool,
     /// Whether it was revoked.
     pub revoked: bool,
@@ -54,6 +56,7 @@ pub struct KeyView {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub last_used_at: Option<Timestamp>,
     /// How many requests it was used for.
+    #[cfg_attr(feature = "openapi", schema(example = 42))]
     pub use_count: u64,
     /// The key it replaced.
     pub rotated_from: Option<Uuid>,

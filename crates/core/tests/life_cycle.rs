@@ -302,6 +302,7 @@ async fn a_key_cannot_revoke_or_disable_itself() {
     let own = Caller {
         actor: sealgate_core::audit::Actor::Key(admin.record.id),
         origin: sealgate_core::audit::Origin::default(),
+        status: Some(200),
     };
     let id = admin.record.id.to_string();
     assert_eq!(reason(server.revoke(&id, None, &own).await), Reason::OwnKey);

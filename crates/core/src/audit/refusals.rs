@@ -29,6 +29,7 @@ struct Likeness {
     address: Option<IpAddr>,
     key_id: Option<KeyId>,
     path: Option<String>,
+    user_agent: Option<String>,
 }
 
 /// A refusal that waits, and how many it stands for.
@@ -90,6 +91,7 @@ impl Refusals {
             address: event.address,
             key_id: event.key_id,
             path: event.path.clone(),
+            user_agent: event.user_agent.clone(),
         };
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let full = waiting.distinct.len() >= CAPACITY;

@@ -92,6 +92,8 @@ pub struct Caller {
     pub actor: Actor,
     /// From where.
     pub origin: Origin,
+    /// The status answered when it is done; none at the command line.
+    pub status: Option<u16>,
 }
 
 impl Caller {
@@ -101,6 +103,7 @@ impl Caller {
         Self {
             actor: Actor::CommandLine(account.to_owned()),
             origin: Origin::default(),
+            status: None,
         }
     }
 
@@ -115,7 +118,10 @@ impl Caller {
 
     /// An event of this caller's.
     fn event(&self, now: Timestamp, action: Action, key_id: Option<KeyId>) -> Event {
-        Event::new(now, action, key_id, &self.actor).from(&self.origin)
+        Event {
+            status: self.status,
+            ..Event::new(now, action, key_id, &self.actor).from(&self.origin)
+        }
     }
 }
 

@@ -118,13 +118,10 @@ impl Authority {
         });
         let (_, granted) = granted.ok_or(Error::NotFound("key"))?;
         let (grant, jti) = granted?;
-        let event = caller
-            .event(now, action, Some(terms.key_id))
-            .with_status(200)
-            .with_details([
-                ("jti", Value::from(jti.to_string())),
-                ("expires_in", Value::from(grant.expires_in)),
-            ]);
+        let event = caller.event(now, action, Some(terms.key_id)).with_details([
+            ("jti", Value::from(jti.to_string())),
+            ("expires_in", Value::from(grant.expires_in)),
+        ]);
         self.commit(Vec::new(), vec![event]).await?;
         Ok(grant)
     }

@@ -179,6 +179,7 @@ impl Authority {
         let system = Caller {
             actor: Actor::System,
             origin: Origin::default(),
+            status: None,
         };
         loop {
             let due = self.store.keys_to_expire(now, UPKEEP_STEP).await?;

@@ -35,7 +35,9 @@ impl KeyPrefix {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; PREFIX_LENGTH] = text.as_bytes().try_into().ok()?;
-        let is_prefix = bytes.iter().fold(true, |all, byte| all & is_url_safe(*byte));
+        let is_prefix = bytes
+            .iter()
+            .fold(true, |all, byte| all & is_url_safe(*byte));
         is_prefix.then_some(Self(bytes))
     }
 
@@ -106,7 +108,9 @@ impl<'a> PresentedKey<'a> {
         let key: &[u8; LENGTH] = text.as_bytes().try_into().map_err(|_| InvalidKey::Form)?;
         // Counted in a byte, without stopping early: that becomes vector operations, eight times as
         // fast. The dot's place was checked before.
-        let others = key.iter().fold(0_u8, |n, byte| n + u8::from(!byte.is_ascii_alphanumeric()));
+        let others = key
+            .iter()
+            .fold(0_u8, |n, byte| n + u8::from(!byte.is_ascii_alphanumeric()));
         if others != 1 {
             return Err(InvalidKey::Form);
         }

@@ -1,10 +1,10 @@
-//! What SQLx says, as the store says it: by kind, in words an operator can act on, and without any
+//! What `sqlx` says, as the store says it: by kind, in words an operator can act on, and without any
 //! value of a column.
 
 use sealgate_core::store::StoreError;
 use sqlx::error::DatabaseError;
 
-/// Why something failed. Errors of SQLx turn into it with `?`.
+/// Why something failed. Errors of `sqlx` turn into it with `?`.
 #[derive(Clone, Debug)]
 pub struct Failure(pub StoreError);
 

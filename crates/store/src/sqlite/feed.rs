@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 
-use sealgate_core::key::KeyId;
 use sealgate_core::store::{Change, Feed, FeedPosition};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
@@ -11,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::Readers;
 use super::error::Failure;
 use super::keys::{self, columns};
-use super::statement::Insert;
+use super::statement::{Bulk, Statement};
 use super::transaction::Transaction;
 
 /// How many rows are kept at least: whoever is further behind loads everything anew.
@@ -22,7 +21,7 @@ pub const PRUNED_AT_ONCE: i64 = 20_000;
 const KEY: &str = "key";
 const SIGNING_KEY: &str = "signing_key";
 
-const INSERT: Insert = Insert {
+const INSERT: Bulk = Bulk {
     head: "INSERT INTO feed (kind, subject)",
     columns: 2,
     tail: "",
@@ -90,7 +89,7 @@ impl Readers {
             feed.position = position(Some(sequence))?;
             match row.try_get(KIND)? {
                 KEY if seen.insert(row.try_get(0)?) => {
-                    feed.keys.push(keys::read(row, &self.cipher)?)
+                    feed.keys.push(keys::read(row, &self.cipher)?);
                 }
                 SIGNING_KEY => feed.signing_keys = true,
                 _ => {}
@@ -111,20 +110,16 @@ impl Transaction<'_> {
     /// Writes the rows of changes into the feed.
     pub async fn feed(&mut self, changes: &[Change]) -> Result<(), Failure> {
         let rows = changes.iter().filter_map(|change| match change {
-            Change::InsertKey(key) | Change::UpdateKey(key) => Some((KEY, subject(key.id))),
+            Change::InsertKey(key) | Change::UpdateKey(key) => Some((KEY, key.id.to_string())),
             Change::InsertSigningKey(key) => Some((SIGNING_KEY, key.kid.clone())),
             Change::InsertDataKey(_) => None,
         });
-        let rows: Vec<(&str, String)> = rows.collect();
-        let bind = |statement: super::statement::Statement<'static>, row: &(&str, String)| {
-            statement.bind(row.0).bind(row.1.as_str())
+        let rows: Vec<(&'static str, String)> = rows.collect();
+        let bind = |statement: Statement<'static>, (kind, subject): &(&'static str, String)| {
+            statement.bind(*kind).bind(subject.as_str())
         };
         Ok(INSERT.run(self.connection, &rows, bind).await?)
     }
-}
-
-fn subject(id: KeyId) -> String {
-    id.to_string()
 }
 
 /// Removes the oldest rows, at most `at_once`, but keeps the last `kept`.
@@ -151,4 +146,83 @@ pub async fn prune(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::fixture::{Fixture, key};
+    use sealgate_core::store::{Commit, Store as _};
+
+    #[tokio::test]
+    async fn whoever_is_behind_what_was_pruned_is_told_so_and_nobody_else() {
+        let fixture = Fixture::new().await;
+        let store = fixture.open().await;
+        let changes = (1..=10)
+            .map(|number| Change::InsertKey(Box::new(key(number))))
+            .collect();
+        store
+            .commit(Commit {
+                changes,
+                events: vec![],
+            })
+            .await
+            .unwrap();
+        let mut connection = fixture.connect().await;
+
+        prune(&mut connection, 10, 100).await.unwrap();
+        assert!(
+            !store.feed_since(FeedPosition(0), 100).await.unwrap().lost,
+            "all are kept"
+        );
+        prune(&mut connection, 4, 5).await.unwrap();
+        assert!(
+            store.feed_since(FeedPosition(4), 100).await.unwrap().lost,
+            "5 were removed"
+        );
+        assert_eq!(
+            store
+                .feed_since(FeedPosition(5), 100)
+                .await
+                .unwrap()
+                .keys
+                .len(),
+            5
+        );
+        prune(&mut connection, 4, 5).await.unwrap();
+        let lost = store.feed_since(FeedPosition(5), 100).await.unwrap();
+        assert!(lost.lost && lost.keys.is_empty() && !lost.more);
+        assert_eq!(lost.position, FeedPosition(10));
+        assert_eq!(
+            store
+                .feed_since(FeedPosition(6), 100)
+                .await
+                .unwrap()
+                .keys
+                .len(),
+            4
+        );
+    }
+
+    #[tokio::test]
+    async fn a_number_does_not_come_back_after_its_row_was_pruned() {
+        let fixture = Fixture::new().await;
+        let store = fixture.open().await;
+        for number in 1..=2 {
+            let changes = vec![Change::InsertKey(Box::new(key(number)))];
+            store
+                .commit(Commit {
+                    changes,
+                    events: vec![],
+                })
+                .await
+                .unwrap();
+            let mut connection = fixture.connect().await;
+            prune(&mut connection, 0, 100).await.unwrap();
+        }
+        let mut connection = fixture.connect().await;
+        let floor = sqlx::query("SELECT feed_floor FROM meta");
+        let floor: i64 = floor.fetch_one(&mut connection).await.unwrap().get(0);
+        assert_eq!(floor, 2);
+    }
 }

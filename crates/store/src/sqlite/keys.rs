@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::Readers;
 use super::error::Failure;
-use super::statement::{Columns, Insert, Statement, placeholders};
+use super::statement::{Bulk, Columns, Statement, placeholders};
 use super::transaction::{Transaction, conflict_if_duplicate};
 use crate::cipher::{ColumnCipher, Place};
 
@@ -44,7 +44,7 @@ pub const COLUMNS: usize = 24;
 /// How many columns [`settings`] are, the folded name with them.
 const SETTINGS: usize = 21;
 
-const INSERT: Insert = Insert {
+const INSERT: Bulk = Bulk {
     head: concat!(
         "INSERT INTO api_key (",
         settings!(),

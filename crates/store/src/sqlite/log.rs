@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::Readers;
 use super::error::{Failure, is_duplicate};
-use super::statement::{Columns, Insert, Statement};
+use super::statement::{Bulk, Columns, Statement};
 use super::transaction::Transaction;
 
 macro_rules! columns {
@@ -16,7 +16,7 @@ macro_rules! columns {
     };
 }
 
-const INSERT: Insert = Insert {
+const INSERT: Bulk = Bulk {
     head: concat!("INSERT INTO audit (", columns!(), ")"),
     columns: 13,
     tail: "",

@@ -6,6 +6,8 @@
 mod connect;
 mod error;
 mod feed;
+#[cfg(test)]
+mod fixture;
 mod health;
 mod keys;
 mod listing;

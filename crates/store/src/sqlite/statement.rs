@@ -1,4 +1,4 @@
-//! Statements that insert many rows at once, and the values of a row by their order.
+//! Statements that take many rows at once, and the values of a row by their order.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -19,18 +19,18 @@ pub type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 /// a tenth of the 32,766 values that SQLite takes.
 const ROWS: usize = 128;
 
-/// An `INSERT` of any number of rows.
-pub struct Insert {
-    /// All before the values: `INSERT INTO table (columns)`.
+/// A statement that takes any number of rows of values.
+pub struct Bulk {
+    /// All before the values: `INSERT INTO table (columns)`, for one.
     pub head: &'static str,
     /// How many values a row has.
     pub columns: usize,
-    /// What follows the values: an `ON CONFLICT` clause, or nothing.
+    /// What follows the values: an `ON CONFLICT` clause, for one, or nothing.
     pub tail: &'static str,
 }
 
-impl Insert {
-    /// Inserts rows in their order; `bind` adds the values of one.
+impl Bulk {
+    /// Runs it for rows in their order; `bind` adds the values of one.
     pub async fn run<'q, T>(
         &self,
         connection: &mut SqliteConnection,
@@ -50,7 +50,8 @@ impl Insert {
         Ok(())
     }
 
-    fn sql(&self, rows: usize) -> String {
+    /// The statement for so many rows.
+    pub fn sql(&self, rows: usize) -> String {
         let row = format!("({})", placeholders(self.columns));
         format!(
             "{} VALUES {} {}",

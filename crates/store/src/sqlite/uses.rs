@@ -10,7 +10,7 @@ use sealgate_core::tally::{Count, Counted, Use};
 use sqlx::sqlite::SqliteRow;
 
 use super::error::Failure;
-use super::statement::{Columns, Insert, Statement};
+use super::statement::{Bulk, Columns, Statement};
 use super::transaction::Transaction;
 use super::{Readers, feed};
 
@@ -20,7 +20,7 @@ macro_rules! columns {
     };
 }
 
-const ADD: Insert = Insert {
+const ADD: Bulk = Bulk {
     head: concat!("INSERT INTO uses (", columns!(), ")"),
     columns: 6,
     tail: "ON CONFLICT (minute, key_id, address, route) DO UPDATE SET \
@@ -28,8 +28,13 @@ const ADD: Insert = Insert {
            last = CASE WHEN uses.last < excluded.last THEN excluded.last ELSE uses.last END",
 };
 
-const ADD_TO_KEY: &str = "UPDATE api_key SET use_count = use_count + ?, \
-     last_used_at = CASE WHEN last_used_at > ? THEN last_used_at ELSE ? END WHERE id = ?";
+pub const ADD_TO_KEYS: Bulk = Bulk {
+    head: "WITH added (key_id, requests, last) AS (",
+    columns: 3,
+    tail: ") UPDATE api_key SET use_count = use_count + added.requests, last_used_at = CASE \
+           WHEN last_used_at > added.last THEN last_used_at ELSE added.last END \
+           FROM added WHERE id = added.key_id",
+};
 
 pub const OPEN: &str = concat!(
     "SELECT ",
@@ -70,15 +75,10 @@ impl Transaction<'_> {
             total.requests += count.requests;
             total.last = total.last.max(count.last);
         }
-        for (id, Count { requests, last }) in of_keys {
-            sqlx::query(ADD_TO_KEY)
-                .bind(requests.cast_signed())
-                .bind(last.as_millis())
-                .bind(last.as_millis())
-                .bind(id.to_string())
-                .execute(&mut *self.connection)
-                .await?;
-        }
+        let of_keys: Vec<(KeyId, Count)> = of_keys.into_iter().collect();
+        ADD_TO_KEYS
+            .run(self.connection, &of_keys, bind_total)
+            .await?;
         Ok(())
     }
 
@@ -123,6 +123,13 @@ fn bind<'q>(statement: Statement<'q>, Counted { of, count }: &Counted) -> Statem
         .bind(of.key_id.to_string())
         .bind(text_of(of.address))
         .bind(&*of.route)
+        .bind(count.requests.cast_signed())
+        .bind(count.last.as_millis())
+}
+
+fn bind_total<'q>(statement: Statement<'q>, (id, count): &(KeyId, Count)) -> Statement<'q> {
+    statement
+        .bind(id.to_string())
         .bind(count.requests.cast_signed())
         .bind(count.last.as_millis())
 }

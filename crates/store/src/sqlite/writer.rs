@@ -145,17 +145,15 @@ impl Pen {
             chain,
             end: begin,
         };
-        let outcomes = match batch {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        if let [work] = batch {
             // Alone, it needs no savepoint: it is the transaction.
-            [work] => vec![Ok(open.apply(work).await?)],
-            _ => {
-                let mut outcomes = Vec::with_capacity(batch.len());
-                for work in batch {
-                    outcomes.push(open.attempt(work).await?);
-                }
-                outcomes
+            outcomes.push(Ok(open.apply(work).await?));
+        } else {
+            for work in batch {
+                outcomes.push(open.attempt(work).await?);
             }
-        };
+        }
         if open.end != begin {
             open.end.write(open.connection, open.chain).await?;
         }
@@ -202,4 +200,102 @@ impl Transaction<'_> {
 async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), Failure> {
     sqlx::query(sql).execute(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::fixture::{Fixture, key};
+    use sealgate_core::audit::{Action, Actor, Event};
+    use sealgate_core::store::{Change, Store as _};
+
+    fn insert(numbers: std::ops::Range<u32>) -> Work {
+        let event = |number: u32| {
+            let id = Some(key(number).id);
+            Event::new(
+                key(number).created_at,
+                Action::KeyCreated,
+                id,
+                &Actor::System,
+            )
+        };
+        Work::Commit(Commit {
+            events: numbers.clone().map(event).collect(),
+            changes: numbers
+                .map(|number| Change::InsertKey(Box::new(key(number))))
+                .collect(),
+        })
+    }
+
+    /// Inserts a key and then fails, since the key it changes is not there.
+    fn insert_and_fail(number: u32) -> Work {
+        let changes = vec![
+            Change::InsertKey(Box::new(key(number))),
+            Change::UpdateKey(Box::new(key(1_000))),
+        ];
+        Work::Commit(Commit {
+            changes,
+            events: vec![],
+        })
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_cannot_be_written_leaves_the_others_of_its_batch() {
+        let fixture = Fixture::new().await;
+        let mut pen = fixture.pen().await;
+        let batch = [insert(0..2), insert_and_fail(7), insert(2..4), insert(1..3)];
+        let conflict = || Err(StoreError::Conflict);
+        assert_eq!(
+            pen.write(&batch).await,
+            [Ok(0), conflict(), Ok(0), conflict()]
+        );
+        assert_eq!(pen.write(&[insert_and_fail(8)]).await, [conflict()]);
+        let store = fixture.open().await;
+        assert_eq!(
+            store.keys_after(None, 10).await.unwrap(),
+            [0, 1, 2, 3].map(key)
+        );
+        assert_eq!(store.health().await.unwrap().keys, 4);
+        fixture.assert_whole_log(&store, 1 + 4).await;
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_undoes_the_whole_batch_and_ends_with_it() {
+        let fixture = Fixture::new().await;
+        let mut pen = fixture.pen().await;
+        execute(&mut pen.connection, "PRAGMA max_page_count = 40")
+            .await
+            .unwrap();
+        let outcomes = pen
+            .write(&[insert(0..1), insert(1..2_000), insert(2_000..2_001)])
+            .await;
+        let full = StoreError::Unavailable("the disk is full".to_owned());
+        assert_eq!(outcomes, [Err(full.clone()), Err(full.clone()), Err(full)]);
+
+        execute(&mut pen.connection, "PRAGMA max_page_count = 1000000")
+            .await
+            .unwrap();
+        assert_eq!(
+            pen.write(&[insert(5..6), insert(6..7)]).await,
+            [Ok(0), Ok(0)]
+        );
+        let store = fixture.open().await;
+        assert_eq!(store.keys_after(None, 10).await.unwrap(), [5, 6].map(key));
+        fixture.assert_whole_log(&store, 1 + 2).await;
+    }
+
+    #[tokio::test]
+    async fn work_handed_to_a_writer_that_died_is_told_so() {
+        let fixture = Fixture::new().await;
+        let writer = Writer::start(fixture.pen().await);
+        if let Some((_, task)) = &*writer.0.lock().unwrap() {
+            task.abort();
+        }
+        let outcome = writer.write(insert(0..1)).await;
+        assert!(
+            matches!(outcome, Err(StoreError::Unavailable(_))),
+            "{outcome:?}"
+        );
+        writer.close().await;
+    }
 }

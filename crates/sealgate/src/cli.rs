@@ -1,0 +1,100 @@
+//! What can be typed: the commands, and the options that all of them share.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Parser, Subcommand};
+use sealgate_core::key::{Environment, Status};
+
+use crate::command::{
+    completions, create, doctor, list, logs, revoke, rotate, serve, show, tour, update,
+};
+use crate::config::Globals;
+use crate::env;
+
+const ABOUT: &str = "API keys, and the short-lived tokens they are exchanged for";
+
+const AFTER_HELP: &str = "\
+Examples:
+  sealgate tour                              see all of it work, in a store that is thrown away
+  sealgate create --name Admin --admin       make the first administrator's key
+  sealgate serve                             serve the HTTP API on 127.0.0.1:8080
+
+Each setting is looked for in the flags, then in the environment, then in sealgate.toml. A variable
+is named for its setting: SEALGATE_TOKENS_LIFETIME_SECONDS is lifetime_seconds in [tokens]; those of
+[server] leave the section out, as SEALGATE_LISTEN does.
+
+Exit status: 0 done, 1 failed, 2 not asked for in the right way.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealgate",
+    version,
+    about = ABOUT,
+    after_help = AFTER_HELP,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// The options of every command.
+    #[command(flatten)]
+    pub globals: Globals,
+
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the HTTP API
+    Serve(serve::Args),
+    /// Make a key, or many
+    Create(create::Args),
+    /// List keys
+    List(list::Args),
+    /// Show a key
+    Show(show::Args),
+    /// Change a key: its name, permissions, expiry, limits; switch it off or on
+    Update(update::Args),
+    /// Revoke a key, for good
+    Revoke(revoke::Args),
+    /// Replace a key by a new one
+    Rotate(rotate::Args),
+    /// Read, follow or verify the audit log
+    Logs(logs::Args),
+    /// Go through a key's whole life against a real server, step by step
+    Tour(tour::Args),
+    /// Say what is misconfigured or unsafe here
+    Doctor(doctor::Args),
+    /// Print the completions for a shell
+    Completions(completions::Args),
+}
+
+/// Whether JSON was asked for in arguments that are not understood otherwise.
+pub fn asks_for_json() -> bool {
+    env::is_on("SEALGATE_JSON") || std::env::args_os().any(|argument| argument == "--json")
+}
+
+/// Takes an environment by its name.
+pub fn environments() -> impl TypedValueParser<Value = Environment> {
+    PossibleValuesParser::new(Environment::ALL.map(Environment::as_str))
+        .try_map(|name| name.parse::<Environment>())
+}
+
+/// Takes a key's state by its name.
+pub fn statuses() -> impl TypedValueParser<Value = Status> {
+    PossibleValuesParser::new(Status::ALL.map(Status::as_str))
+        .try_map(|name| name.parse::<Status>())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_commands_fit_together() {
+        super::Cli::command().debug_assert();
+    }
+}

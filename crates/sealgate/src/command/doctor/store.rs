@@ -1,0 +1,168 @@
+//! The store: that it opens, that its log is whole, that the clock does not lag behind it, and how
+//! its keys are kept.
+
+use sealgate_core::authority::{Authority, KeyFilter};
+use sealgate_core::clock::Timestamp;
+use sealgate_core::key::Status;
+
+use super::{Context, Finding};
+use crate::exit::{Failure, Outcome};
+use crate::output::{count, date_time};
+use crate::wiring::{self, Missing};
+
+/// A log that is longer is not walked here.
+const WALKED: u64 = 100_000;
+/// Pages of keys that are looked at.
+const PAGES: usize = 10;
+/// A clock before this was never set.
+const RECENT: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+/// Opens the store, if there is one, and looks at what is in it.
+pub async fn examine(context: &Context) -> Vec<Finding> {
+    if !context.place.has_store() {
+        return vec![clock(wiring::now(), None)];
+    }
+    let opened = wiring::open(&context.place, &context.settings, Missing::Refuse).await;
+    let authority = match opened {
+        Ok(opened) => opened.authority,
+        Err(failure) => return vec![Finding::failed("store", &failure)],
+    };
+    let findings = look(&authority).await;
+    authority.store().close().await;
+    findings.unwrap_or_else(|failure| vec![Finding::failed("store", &failure)])
+}
+
+async fn look(authority: &Authority) -> Outcome<Vec<Finding>> {
+    let health = authority.store().health().await?;
+    let facts = format!("{}, schema {}", health.engine, health.schema);
+    let keys = count(health.keys, "key", "keys");
+    let last = authority.logs(None, None, Some(1)).await?.events;
+    Ok(vec![
+        Finding::ok("store", format!("{facts}, {keys}")),
+        log(authority, health.audit_records).await?,
+        clock(authority.now(), last.first().map(|event| event.time)),
+        administrators(health.active_admins),
+        rotation(authority).await?,
+        expiry(authority).await?,
+    ])
+}
+
+async fn log(authority: &Authority, records: u64) -> Outcome<Finding> {
+    const CHECK: &str = "audit log";
+    let told = count(records, "record", "records");
+    if records > WALKED {
+        let message = format!("{told}; `sealgate logs --verify` proves them whole");
+        return Ok(Finding::ok(CHECK, message));
+    }
+    Ok(match authority.verify_logs(|_| ()).await? {
+        Ok(_) => Finding::ok(CHECK, format!("{told}, chain whole")),
+        Err(bad) => Finding::fail(
+            CHECK,
+            format!("{bad}: keep a copy of the store as it is, and compare it with a backup"),
+        ),
+    })
+}
+
+fn clock(now: Timestamp, last: Option<Timestamp>) -> Finding {
+    const CHECK: &str = "clock";
+    let shown = date_time(now);
+    match last {
+        _ if now < RECENT => Finding::fail(
+            CHECK,
+            format!("it shows {shown}: set it, or keys expire at the wrong time"),
+        ),
+        Some(last) if now.plus_seconds(60) < last => Finding::fail(
+            CHECK,
+            format!(
+                "it shows {shown}, and the audit log goes up to {}: one of the two is wrong",
+                date_time(last)
+            ),
+        ),
+        _ => Finding::ok(CHECK, shown),
+    }
+}
+
+fn administrators(active: u64) -> Finding {
+    const CHECK: &str = "administrators";
+    match active {
+        0 => Finding::warn(
+            CHECK,
+            "no active key administers Sealgate: `sealgate create --name Admin --admin`",
+        ),
+        number => Finding::ok(CHECK, count(number, "active key", "active keys")),
+    }
+}
+
+async fn rotation(authority: &Authority) -> Outcome<Finding> {
+    const CHECK: &str = "rotation";
+    let filter = KeyFilter {
+        due: true,
+        limit: Some(1_000),
+        ..KeyFilter::default()
+    };
+    let (due, next) = authority.list(&filter).await?;
+    let days = authority.settings().rotation_days;
+    let more = if next.is_some() { "more than " } else { "" };
+    Ok(match due.len() as u64 {
+        0 => Finding::ok(CHECK, format!("no active key is older than {days} days")),
+        number => Finding::warn(
+            CHECK,
+            format!(
+                "{more}{} older than {days} days: `sealgate list --due`, then `sealgate rotate`",
+                count(number, "active key is", "active keys are")
+            ),
+        ),
+    })
+}
+
+async fn expiry(authority: &Authority) -> Outcome<Finding> {
+    const CHECK: &str = "expiry";
+    let mut filter = KeyFilter {
+        status: Some(Status::Active),
+        limit: Some(1_000),
+        ..KeyFilter::default()
+    };
+    let mut endless = 0;
+    for _ in 0..PAGES {
+        let (keys, next) = authority.list(&filter).await.map_err(Failure::from)?;
+        endless += keys.iter().filter(|key| key.expires_at.is_none()).count() as u64;
+        filter.cursor = next;
+        if filter.cursor.is_none() {
+            break;
+        }
+    }
+    let more = if filter.cursor.is_some() {
+        "at least "
+    } else {
+        ""
+    };
+    Ok(match endless {
+        0 => Finding::ok(CHECK, "every active key expires"),
+        number => Finding::warn(
+            CHECK,
+            format!(
+                "{more}{}: `sealgate update --id KEY_ID --expires-in-days 365`",
+                count(
+                    number,
+                    "active key never expires",
+                    "active keys never expire"
+                )
+            ),
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    #[test]
+    fn a_clock_that_lags_behind_the_log_fails() {
+        let now = RECENT.plus_days(1);
+        assert_eq!(clock(now, Some(now)).level, Level::Ok);
+        assert_eq!(clock(now, None).level, Level::Ok);
+        assert_eq!(clock(now, Some(now.plus_seconds(120))).level, Level::Fail);
+        assert_eq!(clock(Timestamp::from_seconds(0), None).level, Level::Fail);
+    }
+}

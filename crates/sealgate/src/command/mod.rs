@@ -1,0 +1,116 @@
+//! The commands, one file each: its arguments first, then what it does with them.
+
+pub mod completions;
+pub mod create;
+pub mod doctor;
+pub mod list;
+pub mod logs;
+pub mod revoke;
+pub mod rotate;
+pub mod serve;
+pub mod show;
+pub mod tour;
+pub mod update;
+
+mod confirm;
+mod key;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use sealgate_core::authority::Authority;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cli::{Cli, Command};
+use crate::config::{self, Loaded};
+use crate::data_dir::DataDir;
+use crate::exit::{Failure, Outcome};
+use crate::master_key;
+use crate::output::Output;
+use crate::settings::Settings;
+use crate::telemetry;
+use crate::wiring::{self, Missing};
+
+/// What every command is given.
+pub struct Context {
+    /// The settings.
+    pub settings: Settings,
+    /// The settings file, if there is one.
+    pub file: Option<PathBuf>,
+    /// Where the store is.
+    pub place: DataDir,
+    /// How to print.
+    pub output: Output,
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// If it could not be done.
+pub fn run(cli: Cli) -> Outcome {
+    let Cli { globals, command } = cli;
+    // These stand on their own, and must not fail for a mistake in somebody's settings.
+    match command {
+        Command::Completions(args) => return args.run(),
+        Command::Tour(args) => {
+            telemetry::start_quietly();
+            let output = Output::new(globals.wants_json(), globals.quiet);
+            return runtime()?.block_on(args.run(output));
+        }
+        _ => {}
+    }
+    let Loaded { mut settings, file } = config::load(&globals)?;
+    if let Command::Serve(args) = &command {
+        args.apply(&mut settings);
+    }
+    settings.check().map_err(Failure::new)?;
+    match &command {
+        Command::Serve(_) => telemetry::start(&settings.log),
+        _ => telemetry::start_quietly(),
+    }
+    let context = Context {
+        place: DataDir::of(&settings)?,
+        output: Output::new(settings.json, settings.quiet),
+        settings,
+        file,
+    };
+    runtime()?.block_on(dispatch(command, context))
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build()
+}
+
+async fn dispatch(command: Command, context: Context) -> Outcome {
+    match command {
+        Command::Serve(_) => serve::run(context).await,
+        Command::Create(args) => args.run(&context).await,
+        Command::List(args) => args.run(&context).await,
+        Command::Show(args) => args.run(&context).await,
+        Command::Update(args) => args.run(&context).await,
+        Command::Revoke(args) => args.run(&context).await,
+        Command::Rotate(args) => args.run(&context).await,
+        Command::Logs(args) => args.run(&context).await,
+        Command::Tour(args) => args.run(context.output).await,
+        Command::Doctor(args) => args.run(&context).await,
+        Command::Completions(args) => args.run(),
+    }
+}
+
+impl Context {
+    /// Opens the store, does something with it, and closes it.
+    async fn with_store<T>(
+        &self,
+        missing: Missing,
+        work: impl AsyncFnOnce(&Authority) -> Outcome<T>,
+    ) -> Outcome<T> {
+        let opened = wiring::open(&self.place, &self.settings, missing).await?;
+        if let Some(path) = opened.new_master_key {
+            let _ = writeln!(io::stderr(), "{}", master_key::notice(&path));
+        }
+        let authority = opened.authority;
+        let outcome = work(&authority).await;
+        authority.store().close().await;
+        outcome
+    }
+}

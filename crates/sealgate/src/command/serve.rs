@@ -1,0 +1,256 @@
+//! `sealgate serve`: the HTTP API, until it is asked to stop.
+
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sealgate_core::authority::Authority;
+use sealgate_core::key::Environment;
+use sealgate_server::HttpSettings;
+use sealgate_server::serve::Tls;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Context;
+use crate::exit::{Failure, Outcome};
+use crate::settings::Settings;
+use crate::wiring::{self, Missing, now};
+use crate::{cli, data_dir, master_key, metrics, server};
+
+const EXAMPLES: &str = "\
+Examples:
+  sealgate serve
+  sealgate serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
+  SEALGATE_LISTEN=127.0.0.1:9000 sealgate serve --environment testing
+
+SIGTERM or Ctrl-C stops it once the requests under way are answered; a second one stops it at once.
+A certificate that is renewed on disk is taken up by itself.";
+
+/// The arguments.
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are help texts, not Markdown"
+)]
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The address to listen on; port 0 for any free one [env: SEALGATE_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    listen: Option<SocketAddr>,
+
+    /// Whose keys are taken [env: SEALGATE_ENVIRONMENT] [default: production]
+    #[arg(long, value_parser = cli::environments())]
+    environment: Option<Environment>,
+
+    /// The certificate, and those between it and the root, in PEM [env: SEALGATE_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
+    /// Its private key, in PEM [env: SEALGATE_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+}
+
+impl Args {
+    /// Puts the flags before all other settings.
+    pub fn apply(&self, settings: &mut Settings) {
+        let Self {
+            listen,
+            environment,
+            tls_cert,
+            tls_key,
+        } = self;
+        if let Some(listen) = listen {
+            settings.server.listen = *listen;
+        }
+        if let Some(environment) = environment {
+            settings.server.environment = *environment;
+        }
+        if tls_cert.is_some() {
+            settings.tls.cert.clone_from(tls_cert);
+        }
+        if tls_key.is_some() {
+            settings.tls.key.clone_from(tls_key);
+        }
+    }
+}
+
+/// Serves.
+///
+/// # Errors
+/// If the address, the certificate or the store cannot be used.
+pub async fn run(context: Context) -> Outcome {
+    let settings = &context.settings;
+    let tls = load_certificate(settings)?;
+    let listener = bind(settings.server.listen).await?;
+    let signals = Signals::listen()?;
+    let opened = wiring::open(&context.place, settings, Missing::Create).await?;
+    let authority = opened.authority;
+    authority.start().await?;
+    raise_file_limit();
+
+    if let Some(path) = opened.new_master_key {
+        tracing::warn!("{}", master_key::notice(&path));
+    }
+    announce(&context, &authority, &listener, tls.is_some()).await?;
+    let http = HttpSettings {
+        cors_origins: settings.server.cors_origins.clone(),
+        trusted_proxies: settings.server.trusted_proxies.clone(),
+        security_contact: settings.security.contact.clone(),
+        security_expires: now().plus_days(settings.security.expires_days.into()),
+        request_timeout: Duration::from_secs(settings.server.request_timeout_seconds.into()),
+        tls: tls.is_some(),
+        metrics: metrics::install()?,
+    };
+    server::run(authority, listener, http, tls, signals.asked_to_stop()).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn load_certificate(settings: &Settings) -> Outcome<Option<Tls>> {
+    let (Some(cert), Some(key)) = (&settings.tls.cert, &settings.tls.key) else {
+        return Ok(None);
+    };
+    let loaded = Tls::load(cert, key).map_err(|error| {
+        Failure::new(error.to_string()).with_hint(
+            "--tls-cert takes the certificate with those between it and the root, --tls-key its \
+             private key, both in PEM; without either, a reverse proxy can speak TLS instead",
+        )
+    });
+    loaded.map(Some)
+}
+
+async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let (message, hint) = match error.kind() {
+            ErrorKind::AddrInUse => (
+                format!("{address} is in use already"),
+                "stop what listens there, or take another port with --listen",
+            ),
+            ErrorKind::PermissionDenied => (
+                format!("this account may not listen on {address}"),
+                "ports below 1024 are the system's: take a higher one with --listen, or grant \
+                 CAP_NET_BIND_SERVICE",
+            ),
+            ErrorKind::AddrNotAvailable => (
+                format!("this machine does not have the address {}", address.ip()),
+                "take one of its own with --listen, or 0.0.0.0 for all of them",
+            ),
+            _ => (
+                format!("{address} cannot be listened on: {error}"),
+                "take another address with --listen",
+            ),
+        };
+        Failure::new(message).with_hint(hint)
+    })
+}
+
+/// Says where the server is to be found, and to a newcomer what comes next.
+async fn announce(
+    context: &Context,
+    authority: &Authority,
+    listener: &TcpListener,
+    has_tls: bool,
+) -> Outcome {
+    let address = listener.local_addr()?;
+    let url = format!("{}://{address}", if has_tls { "https" } else { "http" });
+    let has_admin = authority.store().health().await?.active_admins > 0;
+    let create = format!("sealgate{} create --name Admin --admin", elsewhere(context));
+    if io::stderr().is_terminal() {
+        greet(context, &url, (!has_admin).then_some(&create));
+    } else {
+        let store = context.place.database.display();
+        let environment = context.settings.server.environment;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), %store, %environment, "listening on {url}");
+        if !has_admin {
+            tracing::info!("there is no administrator's key yet: {create}");
+        }
+    }
+    if !has_tls && !address.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            "{address} can be reached from other machines, and without TLS keys travel in the \
+             clear: set tls.cert and tls.key, or listen on 127.0.0.1 behind a proxy that speaks TLS"
+        );
+    }
+    Ok(())
+}
+
+/// The first lines on a terminal.
+fn greet(context: &Context, url: &str, create: Option<&String>) {
+    let version = env!("CARGO_PKG_VERSION");
+    // Also if it is to be quiet: where the server is to be found is its one result.
+    let _ = writeln!(io::stderr(), "Sealgate {version} is listening on {url}");
+    context.output.note(format!(
+        "  store        {}\n  environment  {}\n  reference    {url}/api/reference",
+        context.place.database.display(),
+        context.settings.server.environment
+    ));
+    if let Some(create) = create {
+        context.output.note(format!(
+            "\nThere is no administrator's key yet. In another terminal:\n\n  {create}\n\n\
+             The key that it prints is exchanged for a token, and the token opens the API:\n\n  \
+             curl -X POST {url}/api/auth/token -H \"X-API-Key: $KEY\"\n  \
+             curl {url}/api/auth/keys -H \"Authorization: Bearer $TOKEN\"\n"
+        ));
+    }
+}
+
+/// The flag that leads another terminal to this store.
+fn elsewhere(context: &Context) -> String {
+    match data_dir::default_path() {
+        Some(path) if path == context.place.path => String::new(),
+        _ => format!(" --data-dir {}", context.place.path.display()),
+    }
+}
+
+/// Lets the server have as many connections as the system allows it.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// The signals that ask a server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the first one; the second ends the program.
+    async fn asked_to_stop(mut self) {
+        self.next().await;
+        tracing::info!("stopping once the requests under way are answered");
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("stopping at once");
+            std::process::exit(1);
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write an address and a port: 127.0.0.1:8080 or [::1]:8080".to_owned())
+}

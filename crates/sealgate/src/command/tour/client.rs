@@ -1,0 +1,77 @@
+//! A client for one request at a time, over real TCP.
+
+use std::net::SocketAddr;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::exit::{Failure, Outcome};
+
+/// What is asked of the server.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// The method.
+    pub method: Method,
+    /// The path, with its query.
+    pub path: String,
+    /// What the caller shows.
+    pub credential: Credential<'a>,
+    /// What is sent.
+    pub body: Option<Value>,
+}
+
+/// What a caller shows.
+#[derive(Clone, Copy, Debug)]
+pub enum Credential<'a> {
+    /// A managed key.
+    Key(&'a str),
+    /// An access token.
+    Token(&'a str),
+}
+
+/// Sends a request, and takes the answer's status and JSON.
+///
+/// # Errors
+/// If there is no answer, or it is not JSON.
+pub async fn send(address: SocketAddr, ask: &Ask<'_>) -> Outcome<(StatusCode, Value)> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(format!("{} {}: {error}", ask.method, ask.path))
+    };
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| failed(&error))?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request(address, ask)?).await;
+    let response = response.map_err(|error| failed(&error))?;
+    let status = response.status();
+    let body = response.into_body().collect().await;
+    let body = body.map_err(|error| failed(&error))?.to_bytes();
+    connection.abort();
+    let answer = serde_json::from_slice(&body).map_err(|error| failed(&error))?;
+    Ok((status, answer))
+}
+
+fn request(address: SocketAddr, ask: &Ask<'_>) -> Outcome<Request<Full<Bytes>>> {
+    let request = Request::builder()
+        .method(&ask.method)
+        .uri(&ask.path)
+        .header(HOST, address.to_string());
+    let request = match ask.credential {
+        Credential::Key(key) => request.header("X-API-Key", key),
+        Credential::Token(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+    };
+    let built = match &ask.body {
+        Some(body) => request
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body.to_string())),
+        None => request.body(Full::default()),
+    };
+    built.map_err(|error| Failure::new(error.to_string()))
+}

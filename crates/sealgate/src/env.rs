@@ -1,0 +1,149 @@
+//! Every environment variable that Sealgate reads, in one place.
+//!
+//! An empty variable counts as absent. Each setting of `sealgate.toml` has one: its section and name
+//! in capitals, without `server`.
+
+use std::ffi::OsString;
+
+/// The settings file.
+pub const CONFIG: &str = "SEALGATE_CONFIG";
+/// The master key itself: 64 hexadecimal digits.
+pub const MASTER_KEY: &str = "SEALGATE_MASTER_KEY";
+/// A file that holds the master key.
+pub const MASTER_KEY_FILE: &str = "SEALGATE_MASTER_KEY_FILE";
+
+/// Where systemd puts credentials (`LoadCredential=sealgate-master-key:…`).
+pub const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+/// Where systemd wants a service's data (`StateDirectory=sealgate`); the first of a list counts.
+pub const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
+/// Where a user's data belongs (XDG Base Directory Specification); `~/.local/share` if absent.
+pub const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
+/// The user's home directory.
+pub const HOME: &str = "HOME";
+/// No colours if it is there (<https://no-color.org>).
+pub const NO_COLOR: &str = "NO_COLOR";
+/// What kind of terminal it is; no colours on a `dumb` one.
+pub const TERM: &str = "TERM";
+
+/// A variable that stands for a setting.
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// The setting's section, if it is in one, and its name.
+    pub setting: &'static str,
+    /// How its text is read.
+    pub kind: Kind,
+}
+
+/// How the text of a variable is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Text,
+    /// A number.
+    Number,
+    /// `1`, `true`, `0` or `false`.
+    Switch,
+    /// Texts with commas between them.
+    List,
+}
+
+/// The variables that stand for settings.
+pub const SETTINGS: &[Variable] = &[
+    variable("SEALGATE_DATA_DIR", "data_dir", Kind::Text),
+    variable("SEALGATE_DATABASE_URL", "database_url", Kind::Text),
+    variable("SEALGATE_JSON", "json", Kind::Switch),
+    variable("SEALGATE_QUIET", "quiet", Kind::Switch),
+    variable("SEALGATE_LISTEN", "server.listen", Kind::Text),
+    variable("SEALGATE_ENVIRONMENT", "server.environment", Kind::Text),
+    variable("SEALGATE_CORS_ORIGINS", "server.cors_origins", Kind::List),
+    variable(
+        "SEALGATE_TRUSTED_PROXIES",
+        "server.trusted_proxies",
+        Kind::List,
+    ),
+    variable(
+        "SEALGATE_REQUEST_TIMEOUT_SECONDS",
+        "server.request_timeout_seconds",
+        Kind::Number,
+    ),
+    variable("SEALGATE_TLS_CERT", "tls.cert", Kind::Text),
+    variable("SEALGATE_TLS_KEY", "tls.key", Kind::Text),
+    variable("SEALGATE_TOKENS_ALGORITHM", "tokens.algorithm", Kind::Text),
+    variable(
+        "SEALGATE_TOKENS_LIFETIME_SECONDS",
+        "tokens.lifetime_seconds",
+        Kind::Number,
+    ),
+    variable(
+        "SEALGATE_TOKENS_MAX_LIFETIME_SECONDS",
+        "tokens.max_lifetime_seconds",
+        Kind::Number,
+    ),
+    variable("SEALGATE_TOKENS_ISSUER", "tokens.issuer", Kind::Text),
+    variable(
+        "SEALGATE_KEYS_ROTATION_DAYS",
+        "keys.rotation_days",
+        Kind::Number,
+    ),
+    variable(
+        "SEALGATE_STORE_MAX_STALENESS_MS",
+        "store.max_staleness_ms",
+        Kind::Number,
+    ),
+    variable("SEALGATE_AUDIT_REQUESTS", "audit.requests", Kind::Text),
+    variable("SEALGATE_SECURITY_CONTACT", "security.contact", Kind::List),
+    variable(
+        "SEALGATE_SECURITY_EXPIRES_DAYS",
+        "security.expires_days",
+        Kind::Number,
+    ),
+    variable("SEALGATE_LOG_FORMAT", "log.format", Kind::Text),
+    variable("SEALGATE_LOG_LEVEL", "log.level", Kind::Text),
+];
+
+/// The value of a variable, unless it is absent or empty.
+pub fn value(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Whether a switch was set, before anything else was read.
+pub fn is_on(name: &str) -> bool {
+    value(name).is_some_and(|value| value == "1" || value == "true")
+}
+
+/// Variables that begin like ours and that nothing reads: most often a slip of the pen.
+pub fn unknown() -> Vec<String> {
+    let known = |name: &str| {
+        [CONFIG, MASTER_KEY, MASTER_KEY_FILE].contains(&name)
+            || SETTINGS.iter().any(|variable| variable.name == name)
+    };
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut unknown: Vec<String> = names
+        .filter(|name| name.starts_with("SEALGATE_") && !known(name))
+        .collect();
+    unknown.sort();
+    unknown
+}
+
+const fn variable(name: &'static str, setting: &'static str, kind: Kind) -> Variable {
+    Variable {
+        name,
+        setting,
+        kind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_named_for_its_setting() {
+        for variable in SETTINGS {
+            let path = variable.setting.trim_start_matches("server.");
+            let name = format!("SEALGATE_{}", path.replace('.', "_").to_uppercase());
+            assert_eq!(variable.name, name);
+        }
+    }
+}

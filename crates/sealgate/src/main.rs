@@ -1,0 +1,35 @@
+//! Sealgate's command line: arguments, settings, wiring, and one file for each command. What the
+//! commands do is in `sealgate-core`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+
+mod account;
+mod cli;
+mod command;
+mod config;
+mod data_dir;
+mod env;
+mod exit;
+mod master_key;
+mod metrics;
+mod output;
+mod server;
+mod settings;
+mod telemetry;
+mod wiring;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::report_clap(&error, cli::asks_for_json()),
+    };
+    let json = cli.globals.wants_json();
+    match command::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}

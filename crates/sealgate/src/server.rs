@@ -1,0 +1,59 @@
+//! A server in this process: what it answers, what it does besides, and how both end.
+
+use std::io;
+use std::sync::Arc;
+
+use sealgate_core::authority::Authority;
+use sealgate_server::request_id::RequestIds;
+use sealgate_server::serve::{BareError, ServeOptions, Tls, serve};
+use sealgate_server::{App, HttpSettings, router, upkeep};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// Serves a started authority until `shutdown` is ready, and closes its store.
+///
+/// # Errors
+/// If the listener is no longer one.
+pub async fn run(
+    authority: Arc<Authority>,
+    listener: TcpListener,
+    http: HttpSettings,
+    tls: Option<Tls>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let request_ids = RequestIds::default();
+    let app = App {
+        authority: Arc::clone(&authority),
+        http,
+        request_ids: request_ids.clone(),
+    };
+    let options = ServeOptions {
+        tls,
+        request_ids,
+        on_bare_error: Arc::new(log_bare_error),
+        ..ServeOptions::default()
+    };
+    // The upkeep outlives the last request, so that what that one counted is written.
+    let (served, was_served) = oneshot::channel::<()>();
+    let upkeep = tokio::spawn(upkeep::run(Arc::clone(&authority), async {
+        let _ = was_served.await;
+    }));
+    let outcome = serve(listener, router(app), options, shutdown).await;
+    drop(served);
+    if upkeep.await.is_err() {
+        tracing::error!("the upkeep panicked: what was counted last may not be written");
+    }
+    authority.store().close().await;
+    outcome
+}
+
+/// What clients send that is no request: nothing of it is in the log.
+fn log_bare_error(error: &BareError) {
+    let BareError {
+        fault,
+        client,
+        request_id,
+    } = error;
+    tracing::debug!(fault = fault.slug(), %client, %request_id, "refused what is no request");
+    ::metrics::counter!("sealgate_bare_errors_total", "fault" => fault.slug()).increment(1);
+}

@@ -1,0 +1,434 @@
+//! The settings of `sealgate.toml`: what there is, the defaults, and what each may be. How they come
+//! together from flags, environment and file is in [`crate::config`].
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use sealgate_core::authority;
+use sealgate_core::key::Environment;
+use sealgate_token::jwt::Algorithm;
+use serde::{Deserialize, Deserializer, de};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+/// Everything an operator decides.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where the store and the master key are, unless other settings put them elsewhere.
+    pub data_dir: Option<PathBuf>,
+    /// The database: `sqlite:PATH`.
+    pub database_url: Option<String>,
+    /// Print JSON.
+    pub json: bool,
+    /// Print results alone.
+    pub quiet: bool,
+    /// The HTTP server.
+    pub server: Server,
+    /// Its certificate.
+    pub tls: Tls,
+    /// Access tokens.
+    pub tokens: Tokens,
+    /// Managed keys.
+    pub keys: Keys,
+    /// The store.
+    pub store: Store,
+    /// The audit log.
+    pub audit: Audit,
+    /// Whom to tell about a vulnerability.
+    pub security: Security,
+    /// The server's own log.
+    pub log: Log,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Whose keys are taken.
+    pub environment: Environment,
+    /// Web pages of which origins may call the API; `*` for all.
+    #[serde(deserialize_with = "origins")]
+    pub cors_origins: Vec<String>,
+    /// Reverse proxies whose word on a client's address is taken.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long a request may take.
+    #[serde(deserialize_with = "within::<1, 600, _>")]
+    pub request_timeout_seconds: u32,
+}
+
+/// The server's certificate: both or neither.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and those between it and the root, in PEM.
+    pub cert: Option<PathBuf>,
+    /// Its private key, in PEM.
+    pub key: Option<PathBuf>,
+}
+
+/// Access tokens.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tokens {
+    /// How they are signed.
+    pub algorithm: Algorithm,
+    /// How long one is good for.
+    #[serde(deserialize_with = "within::<1, 2_592_000, _>")]
+    pub lifetime_seconds: u32,
+    /// How long a line of renewals can last.
+    #[serde(deserialize_with = "within::<1, 31_536_000, _>")]
+    pub max_lifetime_seconds: u32,
+    /// `iss` of every token.
+    #[serde(deserialize_with = "not_empty")]
+    pub issuer: String,
+}
+
+/// Managed keys.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// After how many days a key is due for rotation.
+    #[serde(deserialize_with = "within::<1, 3650, _>")]
+    pub rotation_days: u32,
+}
+
+/// The store.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// For how long keys are honoured without news from the store.
+    #[serde(deserialize_with = "within::<100, 3_600_000, _>")]
+    pub max_staleness_ms: u32,
+}
+
+/// The audit log.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// How served requests are recorded.
+    pub requests: Requests,
+}
+
+/// How served requests are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Requests {
+    /// One record for a key, address, route and minute.
+    #[default]
+    Counted,
+    /// One record each, durable before the answer.
+    All,
+}
+
+/// Whom to tell about a vulnerability (RFC 9116).
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Security {
+    /// Addresses, best first.
+    #[serde(deserialize_with = "contacts")]
+    pub contact: Vec<String>,
+    /// For how long `security.txt` says that it holds.
+    #[serde(deserialize_with = "within::<1, 365, _>")]
+    pub expires_days: u32,
+}
+
+/// The server's own log.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is logged: a level, or levels by module (`info,sealgate_store=debug`).
+    #[serde(deserialize_with = "levels")]
+    pub level: String,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// For programs: one object a line.
+    Json,
+}
+
+impl Settings {
+    /// What no field can tell alone.
+    ///
+    /// # Errors
+    /// Names the settings that do not fit each other.
+    pub fn check(&self) -> Result<(), String> {
+        let Tokens {
+            lifetime_seconds,
+            max_lifetime_seconds,
+            ..
+        } = self.tokens;
+        if max_lifetime_seconds < lifetime_seconds {
+            return Err(format!(
+                "tokens.max_lifetime_seconds ({max_lifetime_seconds}) is less than \
+                 tokens.lifetime_seconds ({lifetime_seconds})"
+            ));
+        }
+        match (&self.tls.cert, &self.tls.key) {
+            (Some(_), None) => Err("tls.cert is set and tls.key is not".to_owned()),
+            (None, Some(_)) => Err("tls.key is set and tls.cert is not".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the use cases need to know.
+    #[must_use]
+    pub fn authority(&self) -> authority::Settings {
+        authority::Settings {
+            issuer: self.tokens.issuer.clone(),
+            algorithm: self.tokens.algorithm,
+            token_seconds: self.tokens.lifetime_seconds.into(),
+            token_max_seconds: self.tokens.max_lifetime_seconds.into(),
+            environment: self.server.environment,
+            rotation_days: self.keys.rotation_days,
+            max_staleness_millis: self.store.max_staleness_ms.into(),
+            audit_all_requests: self.audit.requests == Requests::All,
+            ..authority::Settings::default()
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            environment: Environment::Production,
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            request_timeout_seconds: 30,
+        }
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::Hs256,
+            lifetime_seconds: 3_600,
+            max_lifetime_seconds: 86_400,
+            issuer: "sealgate".to_owned(),
+        }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { rotation_days: 90 }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            max_staleness_ms: 1_000,
+        }
+    }
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            contact: Vec::new(),
+            expires_days: 180,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+/// Reads what is logged: one level, or levels by module.
+///
+/// # Errors
+/// Says what a level is.
+pub fn parse_levels(text: &str) -> Result<Targets, String> {
+    let wrong = || {
+        format!(
+            "`{}` is not a log level: write off, error, warn, info, debug or trace, or levels by \
+             module such as info,sealgate_store=debug",
+            text.escape_default()
+        )
+    };
+    // A word alone would be taken for the name of a module, and all of that be logged.
+    let is_level = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+    if !text.split(',').all(is_level) {
+        return Err(wrong());
+    }
+    text.parse().map_err(|_| wrong())
+}
+
+fn within<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u32, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    u32::try_from(number)
+        .ok()
+        .filter(|number| (MIN..=MAX).contains(number))
+        .ok_or_else(|| de::Error::custom(format!("{number} is not between {MIN} and {MAX}")))
+}
+
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() {
+        return Err(de::Error::custom("it must not be empty"));
+    }
+    Ok(text)
+}
+
+fn levels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_levels(&text).map_err(de::Error::custom)?;
+    Ok(text)
+}
+
+/// Networks in CIDR notation; an address alone is a network of one.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let parse = |text: &String| {
+        let address = text.parse::<IpAddr>().map(IpNet::from).ok();
+        address.or_else(|| text.parse().ok()).ok_or_else(|| {
+            de::Error::custom(format!(
+                "`{}` is not an address or a network in CIDR notation, such as 10.0.0.0/8",
+                text.escape_default()
+            ))
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// Origins as browsers send them (RFC 6454 section 6.2).
+fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let is_origin = |text: &str| {
+        text == "*"
+            || ["https://", "http://"].iter().any(|scheme| {
+                text.strip_prefix(scheme).is_some_and(|host| {
+                    !host.is_empty()
+                        && !host.contains(['/', '?', '#', '@', '*', '\\'])
+                        && host.chars().all(|c| c.is_ascii_graphic())
+                })
+            })
+    };
+    texts(deserializer, is_origin, |text| {
+        format!("`{text}` is not an origin such as https://app.example.com, nor `*`")
+    })
+}
+
+/// What RFC 9116 section 2.5.3 takes for a contact.
+fn contacts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let is_contact = |text: &str| {
+        ["mailto:", "https://", "tel:"].iter().any(|scheme| {
+            text.strip_prefix(scheme)
+                .is_some_and(|rest| !rest.is_empty())
+        }) && text.chars().all(|c| c.is_ascii_graphic())
+    };
+    texts(deserializer, is_contact, |text| {
+        format!("`{text}` is not a contact: write mailto:…, https://… or tel:…")
+    })
+}
+
+fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    is_right: impl Fn(&str) -> bool,
+    complaint: impl Fn(&str) -> String,
+) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    match texts.iter().find(|text| !is_right(text)) {
+        Some(wrong) => {
+            let wrong = wrong.escape_default().to_string();
+            Err(de::Error::custom(complaint(&wrong)))
+        }
+        None => Ok(texts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(toml: &str) -> String {
+        let error = toml::from_str::<Settings>(toml).unwrap_err();
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_use_cases() {
+        let (ours, theirs) = (
+            Settings::default().authority(),
+            authority::Settings::default(),
+        );
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+
+    #[test]
+    fn the_example_shows_every_setting_at_its_default() {
+        const EXAMPLE: &str = include_str!("../../../sealgate.example.toml");
+        assert_eq!(
+            toml::from_str::<Settings>(EXAMPLE).unwrap(),
+            Settings::default()
+        );
+
+        let is_setting = |line: &&str| line.contains(" = ");
+        let shown: Vec<&str> = EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(is_setting).unwrap_or(line))
+            .filter(|line| !line.starts_with('#'))
+            .collect();
+        let shown = shown.join("\n");
+        toml::from_str::<Settings>(&shown).unwrap();
+        let shown: toml::Table = toml::from_str(&shown).unwrap();
+        for variable in crate::env::SETTINGS {
+            let found = match variable.setting.split_once('.') {
+                Some((section, name)) => shown[section].get(name),
+                None => shown.get(variable.setting),
+            };
+            assert!(found.is_some(), "{} is missing", variable.setting);
+        }
+    }
+
+    #[test]
+    fn what_a_setting_cannot_be_is_refused_with_what_it_can_be() {
+        for (toml, says) in [
+            ("keys.rotation_days = 0", "0 is not between 1 and 3650"),
+            ("tokens.lifetime_seconds = -1", "-1 is not between 1 and"),
+            ("tokens.issuer = ' '", "must not be empty"),
+            ("log.level = 'inof'", "`inof` is not a log level"),
+            ("server.cors_origins = ['https://a/b']", "not an origin"),
+            (
+                "server.trusted_proxies = ['10.0.0.0/33']",
+                "not an address or a network",
+            ),
+            ("security.contact = ['me@example.com']", "mailto:"),
+            ("audit.requests = 'some'", "`counted` or `all`"),
+        ] {
+            let refusal = refusal(toml);
+            assert!(refusal.contains(says), "{toml}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_each_other_are_named() {
+        let settings: Settings = toml::from_str("tokens.max_lifetime_seconds = 60").unwrap();
+        assert!(settings.check().unwrap_err().contains("is less than"));
+        let settings: Settings = toml::from_str("tls.cert = 'x'").unwrap();
+        assert!(settings.check().unwrap_err().contains("tls.key is not"));
+    }
+}

@@ -1,0 +1,79 @@
+//! Puts the use cases together with their store, clock and randomness.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sealgate_core::authority::Authority;
+use sealgate_core::clock::{Clock, SystemClock, Timestamp};
+use sealgate_core::random::{Random, SystemRandom};
+use sealgate_store::{Sqlite, SqliteOptions};
+
+use crate::data_dir::DataDir;
+use crate::exit::{Failure, Outcome};
+use crate::master_key;
+use crate::settings::Settings;
+
+/// What to do where there is no store yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Set one up.
+    Create,
+    /// Say so.
+    Refuse,
+}
+
+/// An opened store.
+#[derive(Debug)]
+pub struct Opened {
+    /// What can be done with it.
+    pub authority: Arc<Authority>,
+    /// The master key's file, if it was made just now: whoever started this has to hear of it.
+    pub new_master_key: Option<PathBuf>,
+}
+
+/// Opens the store.
+///
+/// # Errors
+/// If there is none, or it does not open.
+pub async fn open(place: &DataDir, settings: &Settings, missing: Missing) -> Outcome<Opened> {
+    if missing == Missing::Refuse && !place.has_store() {
+        let message = format!("there is no store at {}", place.database.display());
+        return Err(Failure::new(message).with_hint(
+            "`sealgate create` and `sealgate serve` set one up; --data-dir names another place",
+        ));
+    }
+    let (random, clock): (Arc<dyn Random>, Arc<dyn Clock>) =
+        (Arc::new(SystemRandom), Arc::new(SystemClock));
+    let source = master_key::source(place);
+    let new_master_key = match missing {
+        Missing::Create => {
+            place.create()?;
+            source.create_if_new(place, random.as_ref())?
+        }
+        Missing::Refuse => None,
+    };
+    let master = source.load()?;
+    let options = SqliteOptions {
+        path: place.database.clone(),
+        create: missing == Missing::Create,
+    };
+    // In a box: it is twenty times as large as all futures around it.
+    let opening = Box::pin(Sqlite::open(
+        options,
+        &master,
+        random.clone(),
+        clock.clone(),
+    ));
+    let store = opening.await?;
+    let settings = settings.authority();
+    let authority = Authority::new(Arc::new(store), clock, random, &master, settings);
+    Ok(Opened {
+        authority: Arc::new(authority),
+        new_master_key,
+    })
+}
+
+/// The current time, for what has no authority at hand.
+pub fn now() -> Timestamp {
+    SystemClock.now()
+}

@@ -1,0 +1,19 @@
+//! Drives the real program: every command, and the server over HTTP.
+
+mod support;
+
+mod bulk;
+mod conformance;
+mod doctor;
+mod durability;
+mod guide;
+mod help;
+mod keys;
+mod logs;
+mod master_key;
+mod revocation;
+mod secrecy;
+mod serve;
+mod settings;
+mod terminal;
+mod tour;

@@ -1,0 +1,197 @@
+//! A secret planted in every input comes out nowhere: not in the log at its most talkative, not in
+//! an answer, not in what a command says, not in the store's files.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, Key, Server};
+
+/// What must never be seen again: pieces long enough to be no accident, short enough to show where
+/// a secret was cut.
+fn pieces(secret: &str) -> Vec<&str> {
+    let body = secret.split_once('.').map_or(secret, |(_, after)| after);
+    (0..body.len() - 16)
+        .step_by(8)
+        .map(|start| &body[start..start + 16])
+        .collect()
+}
+
+#[track_caller]
+fn nowhere(secrets: &[String], place: &str, text: &str) {
+    for secret in secrets {
+        for piece in pieces(secret) {
+            assert!(
+                !text.contains(piece),
+                "{piece} of a secret is in {place}: {text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_secret_in_any_place_comes_out_nowhere() {
+    let home = Home::new();
+    let admin = home.create_key(&["--name", "Admin", "--admin"]);
+    let revoked = home.create_key(&["--name", "revoked"]);
+    home.run(&["revoke", "--id", &revoked.id]).success();
+    let server = Server::start_with(&home, |command| {
+        command
+            .env("SEALGATE_LOG_LEVEL", "trace")
+            .env("SEALGATE_LOG_FORMAT", "json");
+    });
+    let issued = server
+        .post("/api/auth/token")
+        .api_key(&admin.api_key)
+        .send()
+        .expect(200);
+    let token = issued.json()["token"].as_str().unwrap().to_owned();
+    let secrets = vec![admin.api_key.clone(), revoked.api_key.clone(), token];
+
+    for secret in &secrets {
+        for answer in planted_answers(&server, &admin, secret) {
+            nowhere(&secrets, "an answer", &answer);
+        }
+        for ran in planted_commands(&home, secret) {
+            nowhere(&secrets, "what a command said", &ran);
+        }
+    }
+    // Refusals and counts are written within a second or so.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let (_, log) = server.stop();
+    assert!(log.len() > 10_000, "the log was not talkative: {log}");
+    nowhere(&secrets, "the log", &log);
+    let read_back = home
+        .run(&["logs", "--limit", "1000", "--json"])
+        .success()
+        .stdout;
+    assert!(
+        read_back.contains("[redacted]"),
+        "nothing was planted in a record"
+    );
+    nowhere(&secrets, "the audit log", &read_back);
+    for entry in std::fs::read_dir(home.data_dir()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        nowhere(
+            &secrets,
+            &path.display().to_string(),
+            &String::from_utf8_lossy(&bytes),
+        );
+    }
+}
+
+/// Requests with the secret in one place each, and what was answered.
+fn planted_answers(server: &Server, admin: &Key, secret: &str) -> Vec<String> {
+    let mut answers = Vec::new();
+    let mut ask = |request: crate::support::Request| answers.push(format!("{:?}", request.send()));
+    for path in [
+        "",
+        "/api/",
+        "/api/auth/keys/",
+        "/api/auth/keys?q=",
+        "/api/auth/keys?cursor=",
+    ] {
+        ask(server
+            .get(&format!("{path}{secret}"))
+            .api_key(&admin.api_key));
+        ask(server.get(&format!("{path}{secret}")));
+    }
+    ask(server
+        .get(&format!("/api/auth/keys?{secret}=1"))
+        .api_key(&admin.api_key));
+    for header in [
+        "User-Agent",
+        "Referer",
+        "Cookie",
+        "Origin",
+        "X-Request-Id",
+        "X-Forwarded-For",
+    ] {
+        ask(server.get("/nowhere").header(header, secret));
+        ask(server
+            .get("/api/encrypt")
+            .header(header, &format!("x {secret}")));
+    }
+    for credential in [
+        secret.to_owned(),
+        format!("{secret}x"),
+        format!("Basic {secret}"),
+    ] {
+        ask(server.get("/api/auth/keys/nonsense").api_key(&credential));
+        ask(server.get("/api/auth/keys/nonsense").bearer(&credential));
+        ask(server.get("/nowhere").header("Authorization", &credential));
+    }
+    let bodies: [Value; 8] = [
+        json!({"name": secret}),
+        json!({"name": "x", "description": format!("key {secret}")}),
+        json!({"name": "x", "permissions": secret}),
+        json!({"name": "x", "allowed_ips": [secret]}),
+        json!({"name": "x", "environment": secret}),
+        json!({"name": "x", "rate_limit": secret}),
+        json!({"name": "x", "api_key": secret}),
+        json!({secret: "x"}),
+    ];
+    for body in &bodies {
+        ask(server
+            .post("/api/auth/keys")
+            .api_key(&admin.api_key)
+            .json(body));
+    }
+    let id = &admin.id;
+    for path in [
+        format!("/api/auth/keys/{id}/revoke"),
+        format!("/api/auth/keys/{id}/rotate"),
+    ] {
+        ask(server
+            .post(&path)
+            .api_key(&admin.api_key)
+            .json(&json!({"reason": secret})));
+    }
+    ask(server
+        .post("/api/decrypt")
+        .api_key(&admin.api_key)
+        .json(&json!({"ciphertext": secret})));
+    for raw in [
+        format!("GET /{secret} HTTP/9.9\r\n\r\n"),
+        format!("{secret} / HTTP/1.1\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: x\r\nX-API-Key: {secret}\0\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: x\r\n{secret}\r\n\r\n"),
+    ] {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.write_all(raw.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answers.push(answer);
+    }
+    answers
+}
+
+/// Commands with the secret in one place each, and what they said.
+fn planted_commands(home: &Home, secret: &str) -> Vec<String> {
+    let arguments: [&[&str]; 9] = [
+        &["revoke", "--id", secret],
+        &["rotate", "--id", secret],
+        &["logs", "--id", secret],
+        &["show", "--id", secret],
+        &["create", "--name", secret],
+        &["create", "--name", "x", "--permissions", secret],
+        &["create", "--name", "x", "--allow-ip", secret],
+        &["create", "--name", "x", "--environment", secret],
+        &[secret],
+    ];
+    let mut said = Vec::new();
+    for arguments in arguments {
+        for format in [None, Some("--json")] {
+            let arguments: Vec<&str> = arguments.iter().copied().chain(format).collect();
+            let ran = home.run(&arguments);
+            assert_ne!(ran.code, Some(0), "{ran:?}");
+            said.push(format!("{} {}", ran.stdout, ran.stderr));
+        }
+    }
+    let line = json!({"name": secret, secret: 1}).to_string();
+    let ran = home.run_with_input(&["create", "--from", "-"], &line);
+    said.push(format!("{} {}", ran.stdout, ran.stderr));
+    said
+}

@@ -1,0 +1,7 @@
+//! What Sealgate says of itself.
+
+pub(super) mod index;
+pub(super) mod jwks;
+pub(super) mod openapi;
+pub(super) mod reference;
+pub(super) mod security_txt;

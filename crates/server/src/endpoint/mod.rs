@@ -1,0 +1,72 @@
+//! Every endpoint, each in a file with all that is its own: the shapes of its request and answer,
+//! its description for the OpenAPI document, its handler.
+//!
+//! - [`token`]: keys exchanged for access tokens, and their renewal
+//! - [`key`]: administration of managed keys
+//! - [`profile`]: the calling key
+//! - [`sealing`]: encrypt and decrypt
+//! - [`probe`]: for the operator's monitoring
+//! - [`about`]: what Sealgate says of itself: the reference, public keys, the security contact
+//!
+//! A route can only be added together with its description: [`routes!`] wants both.
+
+mod about;
+mod key;
+mod probe;
+mod profile;
+mod sealing;
+mod token;
+
+use std::sync::Arc;
+
+use axum::middleware::from_fn;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::Server;
+use crate::layer::{BodyLimit, limit_body};
+
+/// The longest body.
+const BODY: BodyLimit = BodyLimit(64 * 1024);
+/// The longest body of encrypt and decrypt.
+const SEALING_BODY: BodyLimit = BodyLimit(1024 * 1024);
+
+/// The endpoints that anybody may call.
+pub(crate) fn public() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::new()
+        .routes(routes!(about::index::index))
+        .routes(routes!(about::reference::reference))
+        .routes(routes!(about::openapi::openapi))
+        .routes(routes!(about::jwks::jwks))
+        .routes(routes!(about::security_txt::security_txt))
+        .routes(routes!(probe::health::health))
+        .routes(routes!(probe::ready::ready))
+        .routes(routes!(probe::metrics::metrics))
+}
+
+/// The endpoints that want a credential. What kind of one, and which permission, each handler says
+/// by the [`Authorized`](crate::extract::Authorized) that it takes.
+pub(crate) fn guarded() -> OpenApiRouter<Arc<Server>> {
+    let auth = OpenApiRouter::new()
+        .routes(routes!(token::issue::issue_token))
+        .routes(routes!(token::renew::renew_token))
+        .routes(routes!(profile::profile))
+        .routes(routes!(key::list::list_keys, key::create::create_key))
+        .routes(routes!(key::show::show_key, key::update::update_key))
+        .routes(routes!(key::revoke::revoke_key))
+        .routes(routes!(key::rotate::rotate_key))
+        .routes(routes!(key::logs::key_logs))
+        .route_layer(from_fn(async |request, next| {
+            limit_body(BODY, request, next).await
+        }));
+    let sealing = OpenApiRouter::new()
+        .routes(routes!(
+            sealing::offer::sealing_offer,
+            sealing::encrypt::encrypt
+        ))
+        .routes(routes!(sealing::decrypt::decrypt))
+        .route_layer(from_fn(async |request, next| {
+            limit_body(SEALING_BODY, request, next).await
+        }));
+    auth.merge(sealing)
+}

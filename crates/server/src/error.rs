@@ -1,0 +1,354 @@
+//! The one place where a refusal or a failure becomes an answer. Handlers, extractors and layers
+//! return a [`Problem`]; the layer `envelope` writes it out, with the request's
+//! identifier, and sends what is not for the caller to the audit log and the operator's log.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use sealgate_core::error::{Denied, Error, Reason};
+use sealgate_core::redact::redact;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::layer::rate_limit;
+
+/// What every error looks like, from whatever layer it comes.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub struct Envelope<'a> {
+    /// What it is, in one word that does not change: programs can tell errors apart by it.
+    #[schema(example = "invalid_api_key")]
+    pub error: &'static str,
+    /// What it is, for people.
+    #[schema(value_type = String, example = "Invalid API key")]
+    pub message: Cow<'a, str>,
+    /// The status of the answer, once more.
+    #[schema(example = 401)]
+    pub status_code: u16,
+    /// The request's identifier, also in the header `X-Request-Id`: what an operator finds the log
+    /// lines by.
+    #[schema(example = "0199c2a0-6f3e-7c41-8f0a-3d5b7e9a1c24")]
+    pub request_id: &'a str,
+}
+
+/// Which credential a refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// A managed key, of the header `X-API-Key`.
+    Key,
+    /// A token, of the header `Authorization`.
+    Token,
+}
+
+/// Why a request is not answered as asked.
+#[derive(Clone, Debug)]
+pub enum Problem {
+    /// No credential, or not the one kind that is taken here.
+    CredentialMissing(Option<CredentialKind>, Denied),
+    /// A credential that is not honoured; the reason is not for the caller.
+    CredentialRefused(CredentialKind, Denied),
+    /// A caller that is known and may not, or not now.
+    Forbidden(Denied),
+    /// A field that is not as it has to be.
+    Invalid {
+        /// Which.
+        field: Cow<'static, str>,
+        /// What is wrong with it, and what would be right.
+        message: String,
+    },
+    /// No such thing.
+    NotFound(&'static str),
+    /// No route with this method.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// Not in the state that things are in.
+    Conflict(String),
+    /// A body of more bytes than this.
+    PayloadTooLarge(usize),
+    /// A body that is not JSON.
+    UnsupportedMediaType,
+    /// Something is away; the first text is for the caller, the second for the log.
+    Unavailable(Cow<'static, str>, String),
+    /// Something is broken; the text is for the log.
+    Internal(String),
+}
+
+impl Problem {
+    /// A [`Problem::Invalid`] from whatever describes itself.
+    pub fn invalid(field: impl Into<Cow<'static, str>>, message: impl fmt::Display) -> Self {
+        Self::Invalid {
+            field: field.into(),
+            message: message.to_string(),
+        }
+    }
+
+    /// A refused credential; what was refused for another reason keeps that reason's answer.
+    pub fn refused(kind: CredentialKind, denied: Denied) -> Self {
+        match Self::from(denied) {
+            Self::CredentialRefused(_, denied) => Self::CredentialRefused(kind, denied),
+            other => other,
+        }
+    }
+
+    /// The stable slug.
+    pub const fn slug(&self) -> &'static str {
+        match self {
+            Self::CredentialMissing(Some(CredentialKind::Token), _) => "missing_token",
+            Self::CredentialMissing(..) => "missing_api_key",
+            Self::CredentialRefused(CredentialKind::Key, _) => "invalid_api_key",
+            Self::CredentialRefused(CredentialKind::Token, _) => "invalid_token",
+            Self::Forbidden(denied) => match denied.reason {
+                Reason::RateLimited { .. } => "rate_limited",
+                Reason::NotAdmin => "admin_required",
+                Reason::OwnKey => "own_key",
+                _ => "permission_denied",
+            },
+            Self::Invalid { .. } => "invalid_request",
+            Self::NotFound(_) => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::Conflict(_) => "conflict",
+            Self::PayloadTooLarge(_) => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Unavailable(..) => "service_unavailable",
+            Self::Internal(_) => "internal_error",
+        }
+    }
+
+    /// The status.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::CredentialMissing(..) | Self::CredentialRefused(..) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(denied) => match denied.reason {
+                Reason::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+                _ => StatusCode::FORBIDDEN,
+            },
+            Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What the caller is told. Texts that could repeat what the caller sent are redacted.
+    pub fn message(&self) -> Cow<'_, str> {
+        match self {
+            Self::CredentialMissing(None, _) => "API key or token is required".into(),
+            Self::CredentialMissing(Some(CredentialKind::Key), _) => "API key is required".into(),
+            Self::CredentialMissing(Some(CredentialKind::Token), _) => {
+                "Access token is required".into()
+            }
+            Self::CredentialRefused(CredentialKind::Key, _) => "Invalid API key".into(),
+            Self::CredentialRefused(CredentialKind::Token, _) => "Invalid or expired token".into(),
+            Self::Forbidden(denied) => forbidden_message(&denied.reason),
+            Self::Invalid { field, message } => {
+                redact(&format!("{}: {message}", redact(field))).into()
+            }
+            Self::NotFound(what) => format!("no such {what}").into(),
+            Self::MethodNotAllowed => {
+                "this path does not take the method; the header Allow names those it takes".into()
+            }
+            Self::RequestTimeout => "the request's body did not arrive in time".into(),
+            Self::Conflict(message) => redact(message).into(),
+            Self::PayloadTooLarge(limit) => format!("a body has at most {limit} bytes here").into(),
+            Self::UnsupportedMediaType => {
+                "send the body as JSON, with Content-Type: application/json".into()
+            }
+            Self::Unavailable(message, _) => message.as_ref().into(),
+            Self::Internal(_) => {
+                "something went wrong here; the operator finds it under the request_id".into()
+            }
+        }
+    }
+
+    /// The refusal behind it, for the audit log.
+    pub const fn denied(&self) -> Option<&Denied> {
+        match self {
+            Self::CredentialMissing(_, denied)
+            | Self::CredentialRefused(_, denied)
+            | Self::Forbidden(denied) => Some(denied),
+            _ => None,
+        }
+    }
+
+    /// What the operator's log says and the caller is not told.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable(_, detail) | Self::Internal(detail) => Some(detail),
+            _ => None,
+        }
+    }
+
+    /// Fills an answer in; headers that it has already stay.
+    pub(crate) fn write(&self, response: &mut Response, request_id: &str) {
+        let envelope = Envelope {
+            error: self.slug(),
+            message: self.message(),
+            status_code: self.status().as_u16(),
+            request_id,
+        };
+        let body = serde_json::to_vec(&envelope).unwrap_or_default();
+        *response.status_mut() = self.status();
+        *response.body_mut() = Body::from(body);
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.add_headers(headers);
+    }
+
+    fn add_headers(&self, headers: &mut HeaderMap) {
+        match self {
+            Self::CredentialMissing(wanted, _) => challenge(headers, *wanted, false),
+            Self::CredentialRefused(kind, _) => {
+                challenge(headers, None, *kind == CredentialKind::Token);
+            }
+            Self::Forbidden(Denied {
+                reason: Reason::RateLimited { limit, retry_after },
+                ..
+            }) => {
+                let seconds = retry_after.as_secs().max(1);
+                headers.insert(RETRY_AFTER, seconds.into());
+                rate_limit::describe(headers, *limit, 0, seconds);
+            }
+            Self::Unavailable(..) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn forbidden_message(reason: &Reason) -> Cow<'static, str> {
+    match reason {
+        Reason::RateLimited { limit, .. } => {
+            format!("This key may make {limit} requests an hour").into()
+        }
+        Reason::MissingPermission(needed) => {
+            format!("This key lacks the permission {needed}").into()
+        }
+        Reason::NotAdmin => "An administrator's key is required".into(),
+        Reason::OwnKey => {
+            "A key cannot revoke or disable itself: use another administrator's key".into()
+        }
+        _ => "This key may not do this".into(),
+    }
+}
+
+/// The challenges of a 401 (RFC 9110 section 11.6.1, RFC 6750 section 3): for the credential that
+/// is wanted, or for either.
+fn challenge(headers: &mut HeaderMap, wanted: Option<CredentialKind>, bad_token: bool) {
+    if wanted != Some(CredentialKind::Key) {
+        headers.append(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static(if bad_token {
+                r#"Bearer realm="sealgate", error="invalid_token""#
+            } else {
+                r#"Bearer realm="sealgate""#
+            }),
+        );
+    }
+    if wanted != Some(CredentialKind::Token) {
+        headers.append(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static(r#"ApiKey realm="sealgate", header="X-API-Key""#),
+        );
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied.reason {
+            Reason::MissingPermission(_)
+            | Reason::NotAdmin
+            | Reason::OwnKey
+            | Reason::RateLimited { .. } => Self::Forbidden(denied),
+            Reason::NoCredential => Self::CredentialMissing(None, denied),
+            Reason::InvalidToken(_) => Self::CredentialRefused(CredentialKind::Token, denied),
+            _ => Self::CredentialRefused(CredentialKind::Key, denied),
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Denied(denied) => denied.into(),
+            Error::Invalid { field, message } => Self::invalid(field, message),
+            Error::NotFound(what) => Self::NotFound(what),
+            Error::Conflict(message) => Self::Conflict(message),
+            Error::Unavailable(ref cause) => {
+                Self::Unavailable(error.to_string().into(), cause.to_string())
+            }
+            Error::Internal(detail) => Self::Internal(detail),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// An answer without a body: the problem travels along, until the layer that knows the
+    /// request's identifier writes it out.
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "TcE8hG4L.UVZuhD7EF5C7VdXbvtNF2p7QrJZJKTm1Lza0FH2i3";
+
+    fn denied(reason: Reason) -> Denied {
+        Denied {
+            reason,
+            key_id: None,
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_with_a_key_the_answer_is_the_same() {
+        let reasons = [
+            Reason::UnknownKey,
+            Reason::MistypedKey,
+            Reason::OtherEnvironment,
+            Reason::AddressNotAllowed,
+        ];
+        for reason in reasons {
+            let problem = Problem::refused(CredentialKind::Key, denied(reason));
+            assert_eq!(problem.status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(problem.slug(), "invalid_api_key");
+            assert_eq!(problem.message(), "Invalid API key");
+        }
+    }
+
+    #[test]
+    fn what_could_repeat_the_callers_words_is_redacted() {
+        let problems = [
+            Problem::invalid("permissions", format!("`{KEY}` is not a permission")),
+            Problem::invalid(KEY.to_owned(), "unknown"),
+            Problem::Conflict(KEY.to_owned()),
+        ];
+        for problem in problems {
+            assert!(!problem.message().contains("UVZuhD7EF5C7"), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_internal_stays_inside() {
+        let problem = Problem::Internal("the disk is full".into());
+        assert!(!problem.message().contains("disk"));
+        assert_eq!(problem.detail(), Some("the disk is full"));
+    }
+}

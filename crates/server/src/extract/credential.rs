@@ -1,0 +1,128 @@
+//! The credentials a request carries, by the headers they came in. Whether they are anybody's is
+//! for the authority to say.
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
+use sealgate_core::error::{Denied, Reason};
+
+use crate::error::{CredentialKind, Problem};
+
+/// The header of a managed key.
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What a request carries. At most one of each: a header that is there twice means that somebody on
+/// the way reads another one than we do.
+#[derive(Clone, Copy)]
+pub(crate) struct Presented<'a> {
+    /// What `Authorization: Bearer` holds.
+    pub token: Option<&'a str>,
+    /// What `X-API-Key` holds.
+    pub key: Option<&'a str>,
+}
+
+impl<'a> Presented<'a> {
+    /// Reads the headers. One that is there but can hold no credential is refused, never ignored.
+    pub fn read(headers: &'a HeaderMap) -> Result<Self, Problem> {
+        let header = |name, kind| {
+            only(headers, &name).map_err(|reason| {
+                let key_id = None;
+                Problem::refused(kind, Denied { reason, key_id })
+            })
+        };
+        let token = match header(AUTHORIZATION, CredentialKind::Token)? {
+            Some(value) => Some(bearer(value)?),
+            None => None,
+        };
+        let key = header(API_KEY, CredentialKind::Key)?;
+        Ok(Self { token, key })
+    }
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Reason> {
+    let mut values = headers.get_all(name).iter();
+    let (first, second) = (values.next(), values.next());
+    match (first, second) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(Reason::DuplicateCredential),
+        (Some(value), None) => match value.to_str() {
+            Ok(text) if !text.is_empty() => Ok(Some(text)),
+            _ => Err(Reason::MalformedCredential),
+        },
+    }
+}
+
+/// What follows `Bearer` and at least one space (RFC 6750 section 2.1); the scheme's letters may be
+/// of either case (RFC 9110 section 11.1).
+fn bearer(value: &str) -> Result<&str, Problem> {
+    let parts = value.split_once(' ');
+    match parts.map(|(scheme, token)| (scheme, token.trim_start_matches(' '))) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => {
+            Ok(token)
+        }
+        _ => {
+            let reason = Reason::MalformedCredential;
+            let key_id = None;
+            Err(Problem::refused(
+                CredentialKind::Token,
+                Denied { reason, key_id },
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn reason(headers: &[(HeaderName, &[u8])]) -> Option<&'static str> {
+        let headers: HeaderMap = {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(name, HeaderValue::from_bytes(value).unwrap());
+            }
+            map
+        };
+        let problem = Presented::read(&headers).err()?;
+        problem.denied().map(|denied| denied.reason.slug())
+    }
+
+    #[test]
+    fn the_schemes_letter_case_and_the_number_of_spaces_do_not_matter() {
+        for value in ["Bearer abc", "bearer abc", "BEARER   abc"] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+            assert_eq!(Presented::read(&headers).unwrap().token, Some("abc"));
+        }
+    }
+
+    #[test]
+    fn what_can_hold_no_credential_is_refused_and_not_ignored() {
+        for value in [
+            &b""[..],
+            b"Bearer",
+            b"Bearer ",
+            b"Basic YTpi",
+            b"abc",
+            b"Bearer\tabc",
+            b"Bearer caf\xe9",
+            b"\xff\xfe",
+        ] {
+            assert_eq!(
+                reason(&[(AUTHORIZATION, value)]),
+                Some("malformed_credential")
+            );
+        }
+        for value in [&b""[..], b"\xff\xfe", "clé".as_bytes()] {
+            assert_eq!(reason(&[(API_KEY, value)]), Some("malformed_credential"));
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_there_twice_is_refused_even_if_both_say_the_same() {
+        for name in [API_KEY, AUTHORIZATION] {
+            let twice = [(name.clone(), &b"Bearer a"[..]), (name, b"Bearer a")];
+            assert_eq!(reason(&twice), Some("duplicate_credential"));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What handlers take: input that was parsed and callers that were checked, or a
+//! [`Problem`](crate::error::Problem).
+
+mod authorized;
+mod credential;
+mod fault;
+mod json;
+mod key_reference;
+mod query;
+
+pub(crate) use self::authorized::{
+    Admin, AnyCredential, Authorized, KeyAlone, Read, TokenAlone, Write,
+};
+pub(crate) use self::credential::{API_KEY, Presented};
+pub(crate) use self::json::StrictJson;
+pub(crate) use self::key_reference::KeyReference;
+pub(crate) use self::query::StrictQuery;

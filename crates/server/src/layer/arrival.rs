@@ -1,0 +1,175 @@
+//! The first thing that happens to a request: what is known of it before anybody looks at its
+//! credential is put together as its [`Arrival`].
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use ipnet::IpNet;
+use sealgate_core::audit::Origin;
+
+use crate::app::Server;
+use crate::request_id::RequestId;
+use crate::route::Route;
+use crate::serve::ClientAddress;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The header that tells the client the request's identifier.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What is known of a request before anybody looks at its credential.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// The request's identifier; one that the client sent along is not believed.
+    pub id: RequestId,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The route's name.
+    pub route: Arc<Route>,
+    method: Method,
+    uri: Uri,
+    user_agent: Option<HeaderValue>,
+    is_sending: AtomicBool,
+}
+
+impl Arrival {
+    /// Puts together what a request says.
+    pub fn new(id: RequestId, route: Arc<Route>, request: &Request, trusted: &[IpNet]) -> Self {
+        let peer = request.extensions().get::<ClientAddress>();
+        // Nothing but a test lacks the peer's address; no allow-list that names somebody has this.
+        let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
+        Self {
+            id,
+            address: client_address(peer, request.headers(), trusted),
+            route,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            user_agent: request.headers().get(USER_AGENT).cloned(),
+            is_sending: AtomicBool::new(false),
+        }
+    }
+
+    /// The request as the audit log wants it.
+    pub fn origin(&self) -> Origin {
+        let user_agent = self.user_agent.as_ref();
+        Origin {
+            address: Some(self.address),
+            user_agent: user_agent.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned()),
+            method: Some(self.method.to_string()),
+            path: Some(self.uri.path().to_owned()),
+            request_id: Some(self.id.to_string()),
+        }
+    }
+
+    /// Notes whether the client has yet to send of its body.
+    pub fn set_sending(&self, is_sending: bool) {
+        self.is_sending.store(is_sending, Ordering::Relaxed);
+    }
+
+    /// Whether the client has yet to send of its body.
+    pub fn is_sending(&self) -> bool {
+        self.is_sending.load(Ordering::Relaxed)
+    }
+}
+
+/// Gives the request its [`Arrival`], and the answer the request's identifier.
+pub(crate) async fn arrive(
+    State(server): State<Arc<Server>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = server.request_ids.next();
+    let matched = request.extensions().get::<MatchedPath>();
+    let route = server.routes.find(request.method(), matched);
+    let arrival = Arrival::new(id, route, &request, &server.http.trusted_proxies);
+    request.extensions_mut().insert(Arc::new(arrival));
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(REQUEST_ID, id.into());
+    response
+}
+
+/// The client's address: the peer's, unless the peer is a trusted proxy. Then it is the right-most
+/// entry of `X-Forwarded-For` that is no trusted proxy: what stands left of it, anybody could have
+/// written. An entry that is no address ends the search, and the proxy that sent it is the client.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
+    let mut client = peer.to_canonical();
+    let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+    let mut entries = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
+    while is_trusted(client) {
+        match entries.next().and_then(|entry| parse_address(entry.trim())) {
+            Some(address) => client = address,
+            None => break,
+        }
+    }
+    client
+}
+
+/// An address, with a port or without.
+fn parse_address(entry: &str) -> Option<IpAddr> {
+    let address = entry
+        .parse()
+        .or_else(|_| entry.parse::<SocketAddr>().map(|it| it.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, forwarded: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append(FORWARDED_FOR, line.parse().unwrap());
+        }
+        let trusted = [
+            "10.0.0.0/8".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ];
+        client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn a_header_of_a_stranger_is_not_believed() {
+        assert_eq!(client("203.0.113.9", &["192.0.2.1"]), "203.0.113.9");
+        assert_eq!(client("203.0.113.9", &[]), "203.0.113.9");
+    }
+
+    #[test]
+    fn behind_a_trusted_proxy_the_client_is_the_right_most_stranger() {
+        assert_eq!(client("10.0.0.1", &["192.0.2.1"]), "192.0.2.1");
+        assert_eq!(
+            client("10.0.0.1", &["6.6.6.6, 192.0.2.1, 10.0.0.2"]),
+            "192.0.2.1"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["6.6.6.6", "192.0.2.1", "10.0.0.2"]),
+            "192.0.2.1"
+        );
+        assert_eq!(
+            client("2001:db8::1", &["[2001:db9::7]:4711"]),
+            "2001:db9::7"
+        );
+        assert_eq!(
+            client("::ffff:10.0.0.1", &["::ffff:192.0.2.1"]),
+            "192.0.2.1"
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_search_at_the_proxy_that_sent_it() {
+        assert_eq!(client("10.0.0.1", &["192.0.2.1, unknown"]), "10.0.0.1");
+        assert_eq!(
+            client("10.0.0.1", &["192.0.2.1, nonsense, 10.0.0.2"]),
+            "10.0.0.2"
+        );
+        assert_eq!(client("10.0.0.1", &[""]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
+    }
+}

@@ -1,0 +1,30 @@
+//! What happens around every handler, from the outside in:
+//!
+//! - [`arrive()`]: the request gets its identifier, its client's address and its route's name
+//! - [`observe()`]: one log line, and the metrics
+//! - [`protect()`]: headers that tell browsers what not to do
+//! - [`cors()`]: which other origins' pages may call
+//! - [`envelope()`]: a [`Problem`](crate::error::Problem) becomes the answer, the audit record and
+//!   the log line that it stands for
+//! - [`catch_panic()`] and [`timeout()`]: what goes wrong with a handler is a problem like any other
+//! - [`authenticate()`]: who is calling; around guarded routes alone, where it counts the use too
+//! - [`limit_body()`]: how long a body may be
+
+pub(crate) mod arrival;
+mod authenticate;
+mod body_limit;
+mod cors;
+mod envelope;
+mod observe;
+mod protect;
+pub(crate) mod rate_limit;
+mod recover;
+
+pub(crate) use self::arrival::arrive;
+pub(crate) use self::authenticate::authenticate;
+pub(crate) use self::body_limit::{BodyLimit, limit_body};
+pub(crate) use self::cors::cors;
+pub(crate) use self::envelope::envelope;
+pub(crate) use self::observe::observe;
+pub(crate) use self::protect::protect;
+pub(crate) use self::recover::{catch_panic, timeout};

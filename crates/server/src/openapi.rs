@@ -1,0 +1,83 @@
+//! The OpenAPI 3.1 document: what all endpoints have in common. The rest each endpoint says of
+//! itself, and the two are put together in [`document`].
+
+mod problems;
+
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi as _};
+
+use self::problems::Answers;
+pub(crate) use self::problems::{
+    Absent, Always, Conflicting, Guarded, JsonBody, Parameters, Scoped,
+};
+use crate::endpoint;
+use crate::error::Envelope;
+
+/// The document of every endpoint that the router has.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Common::openapi();
+    document.merge(endpoint::public().into_openapi());
+    document.merge(endpoint::guarded().into_openapi());
+    document
+}
+
+/// What all endpoints have in common.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Sealgate API",
+        description = "Managed API keys, and the short-lived access tokens that they are exchanged \
+                       for.\n\nSend a key as `X-API-Key`, or a token as `Authorization: Bearer`. \
+                       Where a request carries both, both have to be good, and the token says who \
+                       calls.\n\nBodies are JSON in UTF-8, times RFC 3339 in UTC. Unknown fields \
+                       and parameters are refused. Every answer has an `X-Request-Id`, and every \
+                       error, from whatever layer, the same shape: `Error`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "Tokens", description = "Exchange a key for an access token, renew it, see who one is."),
+        (name = "Keys", description = "Administer keys. Every operation needs an administrator's key or token."),
+        (name = "Encryption", description = "Seal texts under keys that never leave the server."),
+        (name = "Operation", description = "For monitoring."),
+        (name = "About", description = "What Sealgate says of itself."),
+    ),
+    components(schemas(Envelope<'static>)),
+    modifiers(&SecuritySchemes, &Answers),
+)]
+struct Common;
+
+struct SecuritySchemes;
+
+impl Modify for SecuritySchemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let key = ApiKeyValue::with_description("X-API-Key", "A managed key, `PREFIX.RANDOM`.");
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("An access token, from `POST /api/auth/token`."))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("ApiKeyAuth", SecurityScheme::ApiKey(ApiKey::Header(key)));
+        components.add_security_scheme("BearerAuth", SecurityScheme::Http(token));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_has_a_summary_a_tag_and_its_errors() {
+        for (path, item) in document().paths.paths {
+            let operations = [item.get, item.post, item.patch, item.put, item.delete];
+            for operation in operations.into_iter().flatten() {
+                assert!(operation.summary.is_some(), "{path}");
+                assert_eq!(operation.tags.map(|tags| tags.len()), Some(1), "{path}");
+                let responses = operation.responses.responses;
+                assert!(responses.contains_key("500"), "{path}");
+                let guarded = operation.security.is_some();
+                assert_eq!(responses.contains_key("401"), guarded, "{path}");
+            }
+        }
+    }
+}

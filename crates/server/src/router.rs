@@ -1,0 +1,48 @@
+//! The whole of the HTTP side as one service: every endpoint, and what happens around them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::{App, Server};
+use crate::error::Problem;
+use crate::{endpoint, layer, openapi};
+
+/// Every endpoint, with all layers around it.
+///
+/// Each request has to carry [`ClientAddress`](crate::serve::ClientAddress) as an extension.
+pub fn router(app: App) -> Router {
+    let server = Arc::new(Server::new(app, &openapi::document()));
+    with_layers(endpoints(&server), &server).with_state(server)
+}
+
+/// The endpoints; those that are not public have the guard at the door.
+fn endpoints(server: &Arc<Server>) -> Router<Arc<Server>> {
+    let guard = from_fn_with_state(Arc::clone(server), layer::authenticate);
+    let guarded = Router::from(endpoint::guarded()).route_layer(guard);
+    Router::from(endpoint::public())
+        .merge(guarded)
+        .fallback(async || Problem::NotFound("path"))
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+}
+
+/// What happens around every handler, from the outside in.
+fn with_layers(router: Router<Arc<Server>>, server: &Arc<Server>) -> Router<Arc<Server>> {
+    let state = || Arc::clone(server);
+    router.layer(
+        ServiceBuilder::new()
+            .layer(from_fn_with_state(state(), layer::arrive))
+            .layer(from_fn(layer::observe))
+            .layer(from_fn_with_state(state(), layer::protect))
+            .option_layer(layer::cors(&server.http.cors_origins))
+            .layer(from_fn_with_state(state(), layer::envelope))
+            .layer(CatchPanicLayer::custom(layer::catch_panic))
+            .layer(from_fn_with_state(
+                server.http.request_timeout,
+                layer::timeout,
+            )),
+    )
+}

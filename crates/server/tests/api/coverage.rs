@@ -1,0 +1,90 @@
+//! Every operation of the OpenAPI document, called without and with too weak a credential: a check
+//! that somebody forgot shows here.
+
+use serde_json::Value;
+
+use crate::support::{World, call};
+
+/// Who needs no credential.
+const PUBLIC: [&str; 8] = [
+    "GET /",
+    "GET /.well-known/jwks.json",
+    "GET /.well-known/security.txt",
+    "GET /api/openapi.json",
+    "GET /api/reference",
+    "GET /healthz",
+    "GET /metrics",
+    "GET /readyz",
+];
+
+/// What any valid credential of the right kind may do.
+const UNSCOPED: [&str; 3] = [
+    "GET /api/auth/profile",
+    "POST /api/auth/token",
+    "POST /api/auth/token/renew",
+];
+
+/// Method, path, and the operation itself.
+fn operations() -> Vec<(String, String, Value)> {
+    let document = serde_json::to_value(sealgate_server::openapi::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap().clone();
+    let operations = paths.into_iter().flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().clone();
+        methods
+            .into_iter()
+            .map(move |(method, operation)| (method.to_uppercase(), path.clone(), operation))
+    });
+    operations.collect()
+}
+
+#[tokio::test]
+async fn every_operation_but_the_public_ones_refuses_a_request_without_credential() {
+    let world = World::new().await;
+    let operations = operations();
+    assert!(operations.len() > 15);
+    for (method, path, operation) in operations {
+        let name = format!("{method} {path}");
+        let is_public = PUBLIC.contains(&name.as_str());
+        assert_eq!(operation.get("security").is_none(), is_public, "{name}");
+        let path = path.replace("{id}", &world.admin.id);
+        let answer = call(&method, &path).send(&world).await;
+        if is_public {
+            assert!(answer.status != 401 && answer.status != 403, "{name}");
+        } else {
+            assert_eq!(
+                answer.error(401, "missing_api_key"),
+                "API key or token is required"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_scoped_operation_refuses_a_caller_without_permission() {
+    let world = World::new().await;
+    let weak = world.key("nothing:here").await;
+    for (method, path, operation) in operations() {
+        let name = format!("{method} {path}");
+        if PUBLIC.contains(&name.as_str()) || UNSCOPED.contains(&name.as_str()) {
+            continue;
+        }
+        assert!(
+            operation["responses"].get("403").is_some(),
+            "{name} documents 403"
+        );
+        let path = path.replace("{id}", &world.admin.id);
+        for request in [
+            call(&method, &path).key(&weak.text),
+            call(&method, &path).token(&weak.token),
+        ] {
+            assert_eq!(request.send(&world).await.status, 403, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_without_credential_is_in_the_audit_log() {
+    let world = World::new().await;
+    crate::support::get("/api/encrypt").send(&world).await;
+    assert_eq!(world.refusals().await, ["no_credential"]);
+}

@@ -1,0 +1,300 @@
+//! A server in a temporary directory, whose clock and randomness the test decides, and requests to
+//! it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use sealgate_core::authority::{Authority, Caller, Created, Settings};
+use sealgate_core::clock::{Clock, ManualClock, Timestamp};
+use sealgate_core::master::MasterKey;
+use sealgate_core::random::{Random, SeededRandom};
+use sealgate_core::request::KeyRequest;
+use sealgate_core::secret::Secret;
+use sealgate_server::request_id::RequestIds;
+use sealgate_server::serve::ClientAddress;
+use sealgate_server::{App, HttpSettings};
+use sealgate_store::{Sqlite, SqliteOptions};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+/// When tests begin.
+pub const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
+/// Where requests come from, unless they say otherwise.
+pub const CLIENT: &str = "192.0.2.7:40000";
+
+/// A server.
+pub struct World {
+    pub router: Router,
+    pub authority: Arc<Authority>,
+    pub clock: Arc<ManualClock>,
+    /// An administrator's key.
+    pub admin: TestKey,
+    _directory: TempDir,
+}
+
+/// A key whose text is known.
+#[derive(Clone)]
+pub struct TestKey {
+    pub id: String,
+    pub text: String,
+    pub token: String,
+}
+
+impl From<Created> for TestKey {
+    fn from(created: Created) -> Self {
+        Self {
+            id: created.record.id.to_string(),
+            text: created.api_key.expose().to_owned(),
+            token: created.grant.token.expose().to_owned(),
+        }
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Settings::default(), HttpSettings::default()).await
+    }
+
+    pub async fn with_http(http: HttpSettings) -> Self {
+        Self::with(Settings::default(), http).await
+    }
+
+    pub async fn with(settings: Settings, http: HttpSettings) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(START));
+        let random: Arc<dyn Random> = Arc::new(SeededRandom::new(7));
+        let master = MasterKey::new(Secret::new([0x5A; 32]));
+        let options = SqliteOptions {
+            path: directory.path().join("sealgate.db"),
+            create: true,
+        };
+        let as_clock: Arc<dyn Clock> = clock.clone();
+        let store = Sqlite::open(options, &master, random.clone(), as_clock.clone());
+        let store = Arc::new(store.await.unwrap());
+        let authority = Authority::new(store, as_clock.clone(), random.clone(), &master, settings);
+        authority.start().await.unwrap();
+        authority.load_keys().await.unwrap();
+        let authority = Arc::new(authority);
+        let app = App {
+            authority: authority.clone(),
+            http,
+            request_ids: RequestIds::new(random, as_clock),
+        };
+        let admin = KeyRequest {
+            name: "admin".to_owned(),
+            permissions: Some("*".to_owned()),
+            is_admin: true,
+            ..KeyRequest::default()
+        };
+        let admin = authority.create(admin, &Caller::command_line("test")).await;
+        Self {
+            router: sealgate_server::router(app),
+            authority,
+            clock,
+            admin: admin.unwrap().into(),
+            _directory: directory,
+        }
+    }
+
+    /// A key with these permissions.
+    pub async fn key(&self, permissions: &str) -> TestKey {
+        self.key_of(KeyRequest {
+            permissions: Some(permissions.to_owned()),
+            ..KeyRequest::default()
+        })
+        .await
+    }
+
+    /// A key with a name, and what else is asked for.
+    pub async fn key_of(&self, request: KeyRequest) -> TestKey {
+        let name = "test".to_owned();
+        let request = KeyRequest { name, ..request };
+        let caller = Caller::command_line("test");
+        self.authority
+            .create(request, &caller)
+            .await
+            .unwrap()
+            .into()
+    }
+
+    /// The reasons of all refusals in the audit log, newest first.
+    pub async fn refusals(&self) -> Vec<String> {
+        let events = self.events().await;
+        let refused = events
+            .into_iter()
+            .filter(|event| event["action"] == "request.refused");
+        refused
+            .map(|event| event["details"]["reason"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The whole audit log, newest first.
+    pub async fn events(&self) -> Vec<Value> {
+        self.authority.write_refusals().await.unwrap();
+        let page = self.authority.logs(None, None, Some(1_000)).await.unwrap();
+        page.events
+            .iter()
+            .map(|event| serde_json::to_value(event).unwrap())
+            .collect()
+    }
+
+    /// What the store holds, for "nothing has changed".
+    pub async fn keys(&self) -> Value {
+        let answer = get("/api/auth/keys?limit=1000")
+            .key(&self.admin.text)
+            .send(self)
+            .await;
+        answer.json()
+    }
+}
+
+/// A request on its way.
+pub struct Call {
+    method: Method,
+    path: String,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Body,
+    address: SocketAddr,
+}
+
+pub fn get(path: &str) -> Call {
+    call("GET", path)
+}
+
+pub fn post(path: &str) -> Call {
+    call("POST", path)
+}
+
+pub fn patch(path: &str) -> Call {
+    call("PATCH", path)
+}
+
+pub fn call(method: &str, path: &str) -> Call {
+    Call {
+        method: method.parse().unwrap(),
+        path: path.to_owned(),
+        headers: Vec::new(),
+        body: Body::empty(),
+        address: CLIENT.parse().unwrap(),
+    }
+}
+
+impl Call {
+    pub fn key(self, text: &str) -> Self {
+        self.header("X-API-Key", text)
+    }
+
+    pub fn token(self, text: &str) -> Self {
+        self.header("Authorization", format!("Bearer {text}"))
+    }
+
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers
+            .push((name.to_owned(), value.as_ref().to_vec()));
+        self
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.json_text(body.to_string())
+    }
+
+    pub fn json_text(self, body: impl Into<Bytes>) -> Self {
+        self.header("Content-Type", "application/json")
+            .body(body.into())
+    }
+
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub fn from(mut self, address: &str) -> Self {
+        self.address = format!("{address}:40000").parse().unwrap();
+        self
+    }
+
+    pub async fn send(self, world: &World) -> Answer {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        let mut request = request.body(self.body).unwrap();
+        request.extensions_mut().insert(ClientAddress(self.address));
+        let response = world.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert!(self.status.is_success(), "{} {}", self.status, self.text());
+        self.json()
+    }
+
+    /// That it is the error envelope, with this status and slug; gives the message.
+    #[track_caller]
+    pub fn error(&self, status: u16, slug: &str) -> String {
+        let body = self.json();
+        let fields: Vec<_> = body.as_object().unwrap().keys().collect();
+        assert_eq!(
+            fields,
+            ["error", "message", "request_id", "status_code"],
+            "{body}"
+        );
+        assert_eq!(
+            (self.status.as_u16(), body["error"].as_str()),
+            (status, Some(slug)),
+            "{body}"
+        );
+        assert_eq!(body["status_code"], json!(status));
+        assert_eq!(
+            self.headers["x-request-id"],
+            *body["request_id"].as_str().unwrap()
+        );
+        assert_eq!(self.headers["content-type"], "application/json");
+        body["message"].as_str().unwrap().to_owned()
+    }
+
+    /// Header lines and body, without what belongs to this one request.
+    pub fn without_id(&self) -> (Vec<(String, String)>, Value) {
+        let mut body = self.json();
+        body.as_object_mut().unwrap().remove("request_id");
+        let headers = self
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "x-request-id");
+        let headers = headers
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        (headers, body)
+    }
+}

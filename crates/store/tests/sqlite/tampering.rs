@@ -1,0 +1,194 @@
+//! What stands up to somebody who can read the file, or write to it behind the store's back.
+
+use sealgate_core::key::KeyRecord;
+use sealgate_core::secret::Secret;
+use sealgate_core::store::{Change, Commit, DataKey, SigningKeyRecord, Store as _};
+use zeroize::Zeroizing;
+
+use crate::conformance::BIRTH;
+use crate::conformance::records::{data_key, event, insert, key, signing_key, update};
+use crate::{Place, commit, is_unreadable};
+
+#[tokio::test]
+async fn no_secret_can_be_read_in_the_file() {
+    let place = Place::new();
+    let store = place.open().await;
+    let planted = b"a planted secret of 32 bytes, ok";
+    let keys = [key(1), key(2)].map(|key| KeyRecord {
+        token_secret: Secret::new(*planted),
+        ..key
+    });
+    let changes = [
+        insert(&keys[0]),
+        insert(&keys[1]),
+        Change::InsertDataKey(DataKey {
+            key: Secret::new(*planted),
+            ..data_key(key(1).id, 1)
+        }),
+        Change::InsertSigningKey(SigningKeyRecord {
+            pkcs8: Zeroizing::new(planted.to_vec()),
+            ..signing_key(1)
+        }),
+    ];
+    commit(&store, changes).await;
+    commit(&store, [update(&keys[0])]).await;
+    let holds = |bytes: &[u8], needle: &[u8]| bytes.windows(needle.len()).any(|at| at == needle);
+    let in_use = place.bytes();
+    store.close().await;
+    let closed = place.bytes();
+    assert!(
+        holds(&closed, keys[0].name.as_bytes()),
+        "the search finds what is there"
+    );
+    assert!(!holds(&in_use, &planted[..12]));
+    assert!(!holds(&closed, &planted[..12]));
+}
+
+#[tokio::test]
+async fn an_encrypted_value_moved_to_another_row_is_refused() {
+    let place = Place::new();
+    let store = place.open().await;
+    commit(&store, [insert(&key(1)), insert(&key(2))]).await;
+    let (one, two) = (key(1).id, key(2).id);
+    let moved = format!(
+        "UPDATE api_key SET token_secret = (SELECT token_secret FROM api_key WHERE id = '{two}') \
+         WHERE id = '{one}'"
+    );
+    assert_eq!(place.tamper(&moved).await, 1);
+    is_unreadable(store.key(one).await, "token_secret");
+    is_unreadable(store.keys_after(None, 10).await, "token_secret");
+    assert_eq!(store.key(two).await.unwrap(), Some(key(2)));
+}
+
+#[tokio::test]
+async fn an_encrypted_value_moved_to_another_version_or_table_is_refused() {
+    let place = Place::new();
+    let store = place.open().await;
+    let id = key(1).id;
+    let data_keys = [1, 2].map(|version| Change::InsertDataKey(data_key(id, version)));
+    commit(
+        &store,
+        data_keys
+            .into_iter()
+            .chain([Change::InsertSigningKey(signing_key(1))]),
+    )
+    .await;
+    let first = "(SELECT key FROM lineage_key WHERE version = 1)";
+    place
+        .tamper(&format!(
+            "UPDATE lineage_key SET key = {first} WHERE version = 2"
+        ))
+        .await;
+    place
+        .tamper(&format!("UPDATE signing_key SET pkcs8 = {first}"))
+        .await;
+    is_unreadable(store.data_keys(id).await, "lineage_key.key");
+    is_unreadable(store.signing_keys().await, "signing_key.pkcs8");
+}
+
+#[tokio::test]
+async fn a_flipped_byte_of_an_encrypted_value_is_an_error() {
+    let place = Place::new();
+    let store = place.open().await;
+    commit(&store, [insert(&key(1))]).await;
+    let id = key(1).id;
+    for damaged in [
+        "x''",
+        "x'00'",
+        "x'00000001'",
+        "zeroblob(64)",
+        "substr(token_secret, 1, 63)",
+    ] {
+        place
+            .tamper(&format!("UPDATE api_key SET token_secret = {damaged}"))
+            .await;
+        is_unreadable(store.key(id).await, "token_secret");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_value_is_an_error_that_names_its_column_and_not_the_value() {
+    for (column, value) in [
+        ("prefix", "'short'"),
+        ("salt", "x'00'"),
+        ("hash", "x''"),
+        ("permissions", "'no permission'"),
+        ("environment", "'moon'"),
+        ("rate_limit", "-1"),
+        ("allowed_ips", "'10.0.0.0/99'"),
+        ("status", "'undead'"),
+        ("lineage", "'x'"),
+        ("use_count", "-5"),
+        ("version", "4294967296"),
+    ] {
+        let place = Place::new();
+        let store = place.open().await;
+        commit(&store, [insert(&key(1))]).await;
+        place
+            .tamper(&format!("UPDATE api_key SET {column} = {value}"))
+            .await;
+        let refusal = store.key(key(1).id).await;
+        is_unreadable(refusal.clone(), column);
+        let shown = refusal.unwrap_err().to_string();
+        assert!(
+            !shown.contains(value.trim_matches('\'')) || value == "-1",
+            "{shown}"
+        );
+    }
+    let place = Place::new();
+    let store = place.open().await;
+    commit(&store, [insert(&key(1))]).await;
+    place.tamper("UPDATE api_key SET status = 'revoked'").await;
+    is_unreadable(store.key(key(1).id).await, "revoked");
+}
+
+#[tokio::test]
+async fn nothing_is_written_after_an_altered_end_of_the_log() {
+    for altered in [
+        "UPDATE audit_head SET sequence = 1",
+        "UPDATE audit_head SET hash = zeroblob(32)",
+        "UPDATE audit_head SET seal = zeroblob(32)",
+        "DELETE FROM audit_head",
+    ] {
+        let place = Place::new();
+        let store = place.open().await;
+        commit(&store, [insert(&key(1))]).await;
+        assert_eq!(place.tamper(altered).await, 1);
+        let changes = vec![insert(&key(2))];
+        let refusal = store
+            .commit(Commit {
+                changes,
+                events: vec![event(None, 2)],
+            })
+            .await;
+        is_unreadable(refusal, "the audit log was altered");
+        is_unreadable(
+            store.close_uses(BIRTH, BIRTH, 1).await,
+            "the audit log was altered",
+        );
+        assert_eq!(
+            store.keys_after(None, 10).await.unwrap(),
+            [key(1)],
+            "it can still be read"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_record_slipped_in_after_the_end_of_the_log_is_noticed() {
+    let place = Place::new();
+    let store = place.open().await;
+    place
+        .tamper(
+            "INSERT INTO audit SELECT 2, time, action, key_id, actor, address, user_agent, \
+                  method, path, status, request_id, details, hash FROM audit",
+        )
+        .await;
+    let refusal = store
+        .commit(Commit {
+            changes: vec![],
+            events: vec![event(None, 2)],
+        })
+        .await;
+    is_unreadable(refusal, "the audit log was altered");
+}
