@@ -29,7 +29,7 @@ start=$(now_ms)
 echo "write $records audit records: $((($(now_ms) - start))) ms"
 
 start=$(now_ms)
-sealgate serve --listen 127.0.0.1:0 2>"$folder/log" &
+./target/release/sealgate --data-dir "$folder" serve --listen 127.0.0.1:0 2>"$folder/log" &
 server=$!
 while ! base=$(grep -om1 'http://127.0.0.1:[0-9]*' "$folder/log"); do sleep 0.005; done
 key=$(sed -n "$((keys / 2))p" "$folder/keys.jsonl" | sed 's/.*"api_key":"\([^"]*\)".*/\1/')

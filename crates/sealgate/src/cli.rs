@@ -18,6 +18,10 @@ Examples:
   sealgate create --name Admin --admin       make the first administrator's key
   sealgate serve                             serve the HTTP API on 127.0.0.1:8080
 
+The data directory, if none is set, is $STATE_DIRECTORY, which systemd sets for a service, else
+$XDG_DATA_HOME/sealgate, else ~/.local/share/sealgate. The settings file, if none is named, is
+./sealgate.toml, else sealgate.toml in the data directory, if there is one.
+
 Each setting is looked for in the flags, then in the environment, then in sealgate.toml. A variable
 is named for its setting: SEALGATE_TOKENS_LIFETIME_SECONDS is lifetime_seconds in [tokens]; those of
 [server] leave the section out, as SEALGATE_LISTEN does.

@@ -25,9 +25,6 @@ pub const FILE_NAME: &str = "sealgate.toml";
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
     /// Where the store and the master key are [env: SEALGATE_DATA_DIR]
-    ///
-    /// If it is set nowhere: $STATE_DIRECTORY, which systemd sets for a service, else
-    /// $XDG_DATA_HOME/sealgate, else ~/.local/share/sealgate.
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
 
@@ -36,8 +33,6 @@ pub struct Globals {
     pub database_url: Option<String>,
 
     /// The settings file [env: SEALGATE_CONFIG]
-    ///
-    /// If none is named: ./sealgate.toml, else sealgate.toml in the data directory, if there is one.
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 

@@ -88,6 +88,15 @@ impl Output {
         }
     }
 
+    /// Says something that has to be heard.
+    pub fn warn(&self, text: &str) {
+        let _ = if self.json {
+            writeln!(io::stderr(), "{}", serde_json::json!({"warning": text}))
+        } else {
+            writeln!(io::stderr(), "warning: {text}")
+        };
+    }
+
     /// The text in a style, or as it is where there are no colours.
     #[must_use]
     pub fn paint(&self, style: Style, text: &str) -> String {

@@ -5,6 +5,7 @@ mod support;
 mod bulk;
 mod conformance;
 mod doctor;
+mod documentation;
 mod durability;
 mod guide;
 mod help;

@@ -1,5 +1,5 @@
-//! The HTTP side of Sealgate: it turns requests into use cases of `sealgate-core`, and what comes of
-//! them into answers. It holds no rule that the command line would need too, and no SQL.
+//! The HTTP side of Sealgate: it turns requests into use cases of `sealgate-core`, and what comes
+//! of them into answers. It holds no rule that the command line would need too, and no SQL.
 //!
 //! - [`router()`]: every endpoint, with the layers around it, as one service
 //! - `endpoint`: one file for each endpoint: its shapes, its description, its handler

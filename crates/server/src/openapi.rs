@@ -35,8 +35,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
-        (name = "Tokens", description = "Exchange a key for an access token, renew it, see who one is."),
-        (name = "Keys", description = "Administer keys. Every operation needs an administrator's key or token."),
+        (name = "Tokens", description = "Exchange a key for a token, renew it, see who one is."),
+        (name = "Keys", description = "Administer keys, as an administrator."),
         (name = "Encryption", description = "Seal texts under keys that never leave the server."),
         (name = "Operation", description = "For monitoring."),
         (name = "About", description = "What Sealgate says of itself."),

@@ -15,7 +15,7 @@ pub mod update;
 mod confirm;
 mod key;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 
 use sealgate_core::authority::Authority;
@@ -106,7 +106,7 @@ impl Context {
     ) -> Outcome<T> {
         let opened = wiring::open(&self.place, &self.settings, missing).await?;
         if let Some(path) = opened.new_master_key {
-            let _ = writeln!(io::stderr(), "{}", master_key::notice(&path));
+            self.output.warn(&master_key::notice(&path));
         }
         let authority = opened.authority;
         let outcome = work(&authority).await;

@@ -67,7 +67,7 @@ impl Args {
                 };
                 confirm(
                     &format!(
-                        "Replace \"{}\" ({})? {old_stops}.",
+                        "Replace \"{}\" ({})? Then {old_stops}.",
                         shown(&key.name),
                         key.prefix
                     ),

@@ -104,7 +104,9 @@ pub async fn run(context: Context) -> Outcome {
         tls: tls.is_some(),
         metrics: metrics::install()?,
     };
-    server::run(authority, listener, http, tls, signals.asked_to_stop()).await?;
+    server::run(authority, listener, http, tls, signals.asked_to_stop())
+        .await
+        .map_err(|error| Failure::new(format!("the server cannot go on: {error}")))?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A client for HTTP/1.1, small enough to hide nothing: one connection for each request.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -80,10 +81,10 @@ impl Request {
             self.line, self.address
         );
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if !self.body.is_empty() {
-            head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+            let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
         }
         [head.as_bytes(), b"\r\n", &self.body].concat()
     }

@@ -125,6 +125,10 @@ impl Home {
 }
 
 /// A key that was made.
+#[expect(
+    clippy::struct_field_names,
+    reason = "`api_key` is its name in every interface"
+)]
 pub struct Key {
     /// Its identifier.
     pub id: String,

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,7 +31,8 @@ impl Server {
 
     /// Starts one after more was set: arguments, variables.
     pub fn start_with(home: &Home, adjust: impl FnOnce(&mut Command)) -> Self {
-        let mut command = home.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = home.command(&["serve"]);
+        command.env("SEALGATE_LISTEN", "127.0.0.1:0");
         adjust(&mut command);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server starts");
@@ -49,20 +50,16 @@ impl Server {
             }
             log
         });
-        match wait(&address) {
-            Some(address) => Self {
-                child,
-                address,
-                log: Some(log),
-            },
-            None => {
-                let _ = child.kill();
-                let status = child.wait();
-                panic!(
-                    "the server did not come up: {status:?}\n{}",
-                    log.join().unwrap_or_default()
-                );
-            }
+        let Ok(address) = address.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            let status = child.wait();
+            let log = log.join().unwrap_or_default();
+            panic!("the server did not come up: {status:?}\n{log}");
+        };
+        Self {
+            child,
+            address,
+            log: Some(log),
         }
     }
 
@@ -111,10 +108,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn wait(address: &Receiver<SocketAddr>) -> Option<SocketAddr> {
-    address.recv_timeout(PATIENCE).ok()
 }
 
 /// The address in a line such as `listening on http://127.0.0.1:8080`.

@@ -6,7 +6,7 @@
 //! - [`cors()`]: which other origins' pages may call
 //! - [`envelope()`]: a [`Problem`](crate::error::Problem) becomes the answer, the audit record and
 //!   the log line that it stands for
-//! - [`catch_panic()`] and [`timeout()`]: what goes wrong with a handler is a problem like any other
+//! - [`catch_panic()`], [`timeout()`]: what goes wrong with a handler is a problem like any other
 //! - [`authenticate()`]: who is calling; around guarded routes alone, where it counts the use too
 //! - [`limit_body()`]: how long a body may be
 

@@ -84,7 +84,8 @@ async fn keys_are_not_imported_over_http() {
 async fn keys_are_listed_page_by_page_and_found_by_what_is_known_of_them() {
     let world = World::new().await;
     for n in 0..5 {
-        let body = json!({"name": format!("shop {n}"), "environment": if n == 0 {"testing"} else {"production"}});
+        let environment = if n == 0 { "testing" } else { "production" };
+        let body = json!({"name": format!("shop {n}"), "environment": environment});
         post("/api/auth/keys")
             .key(&world.admin.text)
             .json(&body)

@@ -6,8 +6,8 @@ use sealgate_core::clock::Timestamp;
 use sealgate_core::key::Status;
 
 use super::{Context, Finding};
-use crate::exit::{Failure, Outcome};
-use crate::output::{count, date_time};
+use crate::exit::Outcome;
+use crate::output::{count, date_time, thousands};
 use crate::wiring::{self, Missing};
 
 /// A log that is longer is not walked here.
@@ -122,26 +122,26 @@ async fn expiry(authority: &Authority) -> Outcome<Finding> {
         limit: Some(1_000),
         ..KeyFilter::default()
     };
-    let mut endless = 0;
+    let (mut looked_at, mut endless) = (0, 0);
     for _ in 0..PAGES {
-        let (keys, next) = authority.list(&filter).await.map_err(Failure::from)?;
+        let (keys, next) = authority.list(&filter).await?;
+        looked_at += keys.len() as u64;
         endless += keys.iter().filter(|key| key.expires_at.is_none()).count() as u64;
         filter.cursor = next;
         if filter.cursor.is_none() {
             break;
         }
     }
-    let more = if filter.cursor.is_some() {
-        "at least "
-    } else {
-        ""
+    let scope = match filter.cursor {
+        Some(_) => format!("of the newest {}, ", thousands(looked_at)),
+        None => String::new(),
     };
     Ok(match endless {
-        0 => Finding::ok(CHECK, "every active key expires"),
+        0 => Finding::ok(CHECK, format!("{scope}every active key expires")),
         number => Finding::warn(
             CHECK,
             format!(
-                "{more}{}: `sealgate update --id KEY_ID --expires-in-days 365`",
+                "{scope}{}: `sealgate update --id KEY_ID --expires-in-days 365`",
                 count(
                     number,
                     "active key never expires",

@@ -43,7 +43,9 @@ pub async fn send(address: SocketAddr, ask: &Ask<'_>) -> Outcome<(StatusCode, Va
     let failed = |error: &dyn std::fmt::Display| {
         Failure::new(format!("{} {}: {error}", ask.method, ask.path))
     };
-    let stream = TcpStream::connect(address).await?;
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| failed(&error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed(&error))?;
