@@ -21,7 +21,7 @@ impl Random for SystemRandom {
     )]
     fn fill(&self, bytes: &mut [u8]) {
         // Without randomness no key is safe: there is nothing to go on with.
-        aws_lc_rs::rand::fill(bytes).expect("the operating system has no randomness to give");
+        getrandom::fill(bytes).expect("the operating system has no randomness to give");
     }
 }
 

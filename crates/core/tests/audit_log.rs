@@ -23,7 +23,7 @@ fn origin(path: &str) -> Origin {
 }
 
 async fn actions(server: &Authority, key: Option<KeyId>) -> Vec<String> {
-    let page = server.logs(key, None, None).await.unwrap();
+    let page = server.logs(key, None, None).await.expect("readable");
     page.events.into_iter().map(|event| event.action).collect()
 }
 

@@ -43,7 +43,7 @@ impl Gate {
 
     /// Until a look-up has read and waits.
     async fn somebody_waits(&self) {
-        self.waiting.acquire().await.unwrap().forget();
+        self.waiting.acquire().await.expect("open").forget();
     }
 
     fn open(&self) {
@@ -176,7 +176,7 @@ impl Store for Gate {
         let read = self.store.keys_with_prefix(prefix).await;
         if self.is_closed.load(SeqCst) {
             self.waiting.add_permits(1);
-            self.passage.acquire().await.unwrap().forget();
+            self.passage.acquire().await.expect("open").forget();
         }
         read
     }

@@ -37,7 +37,8 @@ fn record(random: &SeededRandom, permissions: &Permissions) -> KeyRecord {
     let prefix: [u8; 8] = array::<8>(random).map(|byte| ALPHABET[usize::from(byte) % 32]);
     KeyRecord {
         id,
-        prefix: KeyPrefix::parse(std::str::from_utf8(&prefix).unwrap()).unwrap(),
+        prefix: KeyPrefix::parse(std::str::from_utf8(&prefix).expect("well-formed"))
+            .expect("well-formed"),
         salt: Salt(array(random)),
         hash: KeyHash::new(array(random)),
         token_secret: Secret::random(random),

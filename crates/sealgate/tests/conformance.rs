@@ -46,7 +46,7 @@ fn statements(guide: &str) -> impl Iterator<Item = String> {
     let lines = guide.lines().map(str::trim).filter(move |line| {
         let is_fence = line.starts_with("```");
         is_code ^= is_fence;
-        !is_fence && !line.is_empty() && !line.starts_with('#') && !(is_code && "{}".contains(line))
+        !(is_fence || line.is_empty() || line.starts_with('#') || is_code && "{}".contains(line))
     });
     lines.map(without_bullet).map(str::to_owned)
 }

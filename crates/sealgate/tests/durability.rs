@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Home, Key, Server};
 
-const KILLS: u64 = 50;
+const KILLS: usize = 50;
 const CLIENTS: usize = 4;
 
 /// What a key was last told to be, by an answer that arrived whole.
@@ -42,18 +42,15 @@ fn fifty_kills_under_load_lose_nothing_acknowledged_and_leave_nothing_half_done(
                 });
             }
             // Another moment each time: from before the first answer to the middle of a stream.
-            std::thread::sleep(Duration::from_millis(5 + kill * 37 % 120));
+            std::thread::sleep(Duration::from_millis(5 + kill as u64 * 37 % 120));
             server.signal(rustix::process::Signal::KILL);
             is_over.store(true, Ordering::SeqCst);
         });
         drop(server);
     }
-    let acknowledged = acknowledged.into_inner().unwrap();
+    let acknowledged = acknowledged.into_inner().expect("as the test set it up");
     println!("{KILLS} kills, {} keys acknowledged", acknowledged.len());
-    assert!(
-        acknowledged.len() > KILLS as usize,
-        "there was hardly any load"
-    );
+    assert!(acknowledged.len() > KILLS, "there was hardly any load");
     let keys = every_key(&home);
     nothing_acknowledged_is_lost(&acknowledged, &keys);
     nothing_is_half_done(&home, &keys);
@@ -66,7 +63,12 @@ fn change_keys(
     name: &str,
     acknowledged: &Mutex<BTreeMap<String, Told>>,
 ) -> Option<()> {
-    let note = |id: &str, told| acknowledged.lock().unwrap().insert(id.to_owned(), told);
+    let note = |id: &str, told| {
+        acknowledged
+            .lock()
+            .expect("as the test set it up")
+            .insert(id.to_owned(), told)
+    };
     let change = |path: &str, body: Value, status: u16| {
         let answer = server
             .post(path)
@@ -102,8 +104,14 @@ fn every_key(home: &Home) -> BTreeMap<String, Value> {
             arguments.extend(["--cursor", cursor]);
         }
         let page = home.json(&arguments);
-        for key in page["keys"].as_array().unwrap() {
-            keys.insert(key["key_id"].as_str().unwrap().to_owned(), key.clone());
+        for key in page["keys"].as_array().expect("as the test set it up") {
+            keys.insert(
+                key["key_id"]
+                    .as_str()
+                    .expect("as the test set it up")
+                    .to_owned(),
+                key.clone(),
+            );
         }
         match page["next_cursor"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
@@ -117,7 +125,7 @@ fn nothing_acknowledged_is_lost(told: &BTreeMap<String, Told>, keys: &BTreeMap<S
         let key = keys
             .get(id)
             .unwrap_or_else(|| panic!("{id} was acknowledged and is not there"));
-        let status = key["status"].as_str().unwrap();
+        let status = key["status"].as_str().expect("as the test set it up");
         // What was under way when the server died may have happened too, and moved the key on.
         let possible: &[&str] = match told {
             Told::Created => &["active", "rotated", "revoked"],
@@ -137,7 +145,10 @@ fn nothing_is_half_done(home: &Home, keys: &BTreeMap<String, Value>) {
     let mut recorded: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for event in every_event(home) {
         if let Some(id) = event["key_id"].as_str() {
-            let action = event["action"].as_str().unwrap().to_owned();
+            let action = event["action"]
+                .as_str()
+                .expect("as the test set it up")
+                .to_owned();
             recorded.entry(id.to_owned()).or_default().insert(action);
         }
     }
@@ -174,7 +185,13 @@ fn every_event(home: &Home) -> Vec<Value> {
             arguments.extend(["--cursor", cursor]);
         }
         let page = home.json(&arguments);
-        events.extend(page["events"].as_array().unwrap().iter().cloned());
+        events.extend(
+            page["events"]
+                .as_array()
+                .expect("as the test set it up")
+                .iter()
+                .cloned(),
+        );
         match page["next_cursor"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
             None => return events,

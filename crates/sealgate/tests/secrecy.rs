@@ -46,7 +46,10 @@ fn a_secret_in_any_place_comes_out_nowhere() {
         .api_key(&admin.api_key)
         .send()
         .expect(200);
-    let token = issued.json()["token"].as_str().unwrap().to_owned();
+    let token = issued.json()["token"]
+        .as_str()
+        .expect("as the test set it up")
+        .to_owned();
     let secrets = vec![admin.api_key.clone(), revoked.api_key.clone(), token];
 
     for secret in &secrets {
@@ -71,9 +74,9 @@ fn a_secret_in_any_place_comes_out_nowhere() {
         "nothing was planted in a record"
     );
     nowhere(&secrets, "the audit log", &read_back);
-    for entry in std::fs::read_dir(home.data_dir()).unwrap() {
-        let path = entry.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
+    for entry in std::fs::read_dir(home.data_dir()).expect("as the test set it up") {
+        let path = entry.expect("as the test set it up").path();
+        let bytes = std::fs::read(&path).expect("as the test set it up");
         nowhere(
             &secrets,
             &path.display().to_string(),
@@ -159,10 +162,14 @@ fn planted_answers(server: &Server, admin: &Key, secret: &str) -> Vec<String> {
         format!("GET / HTTP/1.1\r\nHost: x\r\nX-API-Key: {secret}\0\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: x\r\n{secret}\r\n\r\n"),
     ] {
-        let mut stream = TcpStream::connect(server.address()).unwrap();
-        stream.write_all(raw.as_bytes()).unwrap();
+        let mut stream = TcpStream::connect(server.address()).expect("as the test set it up");
+        stream
+            .write_all(raw.as_bytes())
+            .expect("as the test set it up");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        stream
+            .read_to_string(&mut answer)
+            .expect("as the test set it up");
         answers.push(answer);
     }
     answers

@@ -2,7 +2,8 @@
 //! the master key.
 //!
 //! A value is the four-byte number of its key, then nonce, ciphertext and tag. It is bound to its
-//! table, column and row, so that one moved elsewhere does not open.
+//! table, column and row, so that one moved elsewhere does not open; and to what else the row says,
+//! where that must not be changed behind the store's back.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,13 +24,23 @@ pub struct Place<'a> {
     pub column: &'static str,
     /// The row's primary key, as text.
     pub row: &'a str,
+    /// What else of the row the value vouches for; may be empty.
+    pub vouches: &'a str,
+}
+
+impl Place<'_> {
+    /// What the value is bound to. A name, a column and a primary key hold no line break, so no two
+    /// places are the same bytes.
+    fn associated_data(&self) -> Vec<u8> {
+        format!("{self}\n{}", self.vouches).into_bytes()
+    }
 }
 
 impl fmt::Display for Place<'_> {
-    /// The form values are bound to: neither `.` nor `:` can be in a name before them, so no two
-    /// places are the same text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, column, row } = self;
+        let Self {
+            table, column, row, ..
+        } = self;
         write!(f, "{table}.{column}:{row}")
     }
 }
@@ -69,11 +80,7 @@ impl ColumnCipher {
     /// Encrypts a value for its place.
     pub fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Vec<u8> {
         let (id, key) = &self.keys[0];
-        let sealed = key.seal(
-            array(&*self.random),
-            place.to_string().as_bytes(),
-            plaintext,
-        );
+        let sealed = key.seal(array(&*self.random), &place.associated_data(), plaintext);
         [&id.to_be_bytes(), sealed.as_slice()].concat()
     }
 
@@ -89,8 +96,8 @@ impl ColumnCipher {
         let id = u32::from_be_bytes(*id);
         let (_, key) = (self.keys.iter().find(|(known, _)| *known == id))
             .ok_or_else(|| refused("is encrypted under an unknown key"))?;
-        key.open(place.to_string().as_bytes(), sealed)
-            .map_err(|_| refused("was altered, or moved there from another place"))
+        key.open(&place.associated_data(), sealed)
+            .map_err(|_| refused("was altered, or what it vouches for, or moved there"))
     }
 
     /// Decrypts a value of known length found at its place.
@@ -143,6 +150,7 @@ impl WrappedKey {
             table: "data_encryption_key",
             column: "wrapped",
             row,
+            vouches: "",
         }
         .to_string()
     }
@@ -157,6 +165,7 @@ mod tests {
         table: "api_key",
         column: "token_secret",
         row: "a",
+        vouches: "x",
     };
 
     fn master(byte: u8) -> MasterKey {
@@ -184,6 +193,10 @@ mod tests {
             },
             Place {
                 column: "hash",
+                ..HERE
+            },
+            Place {
+                vouches: "y",
                 ..HERE
             },
         ] {

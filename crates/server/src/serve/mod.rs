@@ -130,7 +130,6 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
 
-    tracing::info!(%address, "listening");
     loop {
         tokio::select! {
             () = &mut shutdown => break,

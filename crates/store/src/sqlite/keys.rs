@@ -1,10 +1,13 @@
 //! The table of keys: how a [`KeyRecord`] is written and read, and every look-up that is no listing.
 
+use std::fmt::Write as _;
+
 use futures_util::TryStreamExt as _;
 use sealgate_core::clock::Timestamp;
 use sealgate_core::key::{KeyHash, KeyId, KeyPrefix, KeyRecord, KeyState, Salt, Status};
 use sealgate_core::network::AllowList;
 use sealgate_core::permission::Permissions;
+use sealgate_core::secret::Secret;
 use sealgate_core::store::{Change, StoreError, fold};
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -131,7 +134,7 @@ impl Transaction<'_> {
         let keys: Vec<&KeyRecord> = keys.collect();
         let cipher = self.cipher;
         let bind = |statement, key: &&KeyRecord| {
-            bind_settings(statement, key, cipher)
+            bind_settings(statement, key, key.version, cipher)
                 .bind(key.id.to_string())
                 .bind(key.last_used_at.map(Timestamp::as_millis))
                 .bind(key.use_count.cast_signed())
@@ -158,7 +161,8 @@ impl Transaction<'_> {
             ),
             placeholders(SETTINGS)
         );
-        let updated = bind_settings(sqlx::query(sqlx::AssertSqlSafe(sql)), key, self.cipher)
+        let statement = sqlx::query(sqlx::AssertSqlSafe(sql));
+        let updated = bind_settings(statement, key, key.version + 1, self.cipher)
             .bind(key.id.to_string())
             .bind(key.version)
             .execute(&mut *self.connection)
@@ -171,13 +175,15 @@ impl Transaction<'_> {
     }
 }
 
+/// Binds [`settings`] for a row that will have this version.
 fn bind_settings<'q>(
     statement: Statement<'q>,
     key: &KeyRecord,
+    version: u32,
     cipher: &ColumnCipher,
 ) -> Statement<'q> {
-    let id = key.id.to_string();
-    let token_secret = cipher.seal(token_secret_of(&id), key.token_secret.expose());
+    let (id, vouches) = (key.id.to_string(), rights(key, version));
+    let token_secret = cipher.seal(token_secret_of(&id, &vouches), key.token_secret.expose());
     let state = StateColumns::from(&key.state);
     statement
         .bind(key.prefix.as_str())
@@ -207,13 +213,18 @@ fn bind_settings<'q>(
 pub fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<KeyRecord, Failure> {
     let mut columns = Columns::of(row);
     let id = columns.key_id()?;
+    let sealed: &[u8];
     // The fields stand in the order of the columns.
-    Ok(KeyRecord {
+    let mut key = KeyRecord {
         id,
         prefix: KeyPrefix::parse(columns.take()?).ok_or_else(|| columns.wrong())?,
         salt: Salt(columns.bytes()?),
         hash: KeyHash::new(columns.bytes()?),
-        token_secret: cipher.open_secret(token_secret_of(&id.to_string()), columns.take()?)?,
+        token_secret: {
+            // Opened at the end, when all that it vouches for is read.
+            sealed = columns.take()?;
+            Secret::new([0; 32])
+        },
         name: columns.take()?,
         description: columns.take()?,
         permissions: Permissions::parse(columns.take()?).map_err(|_| columns.wrong())?,
@@ -229,15 +240,63 @@ pub fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<KeyRecord, Failure
         last_used_at: columns.optional_time()?,
         use_count: columns.number()?,
         version: columns.number()?,
-    })
+    };
+    let vouches = rights(&key, key.version);
+    key.token_secret = cipher.open_secret(token_secret_of(&id.to_string(), &vouches), sealed)?;
+    Ok(key)
 }
 
-const fn token_secret_of(id: &str) -> Place<'_> {
+const fn token_secret_of<'a>(id: &'a str, vouches: &'a str) -> Place<'a> {
     Place {
         table: "api_key",
         column: "token_secret",
         row: id,
+        vouches,
     }
+}
+
+/// Everything that decides whether a key is honoured and for what, in one text. The key's encrypted
+/// secret vouches for it: who writes to the database without the master key can neither make a key
+/// an administrator's nor bring a dead one back.
+fn rights(key: &KeyRecord, version: u32) -> String {
+    let mut text = String::with_capacity(512);
+    let hex = |bytes: &[u8], text: &mut String| {
+        for byte in bytes {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push('|');
+    };
+    hex(&key.salt.0, &mut text);
+    hex(key.hash.as_bytes(), &mut text);
+    let state = StateColumns::from(&key.state);
+    let times = [
+        Some(key.created_at),
+        key.expires_at,
+        state.grace_until,
+        state.revoked_at,
+    ];
+    for time in times {
+        let _ = write!(text, "{:?}|", time.map(Timestamp::as_millis));
+    }
+    for id in [Some(key.lineage), key.rotated_from, state.rotated_to] {
+        let _ = write!(text, "{:?}|", id.map(|id| id.0.as_u128()));
+    }
+    // None of these texts can hold the bar between them.
+    let _ = write!(
+        text,
+        "{version}|{}|{}|{}|{}|{:?}|{}",
+        key.prefix,
+        key.is_admin,
+        key.environment,
+        key.state.status(),
+        key.rate_limit,
+        key.permissions.as_str()
+    );
+    for network in key.allowed_ips.entries() {
+        text.push('|');
+        text.push_str(&network);
+    }
+    text
 }
 
 fn read_networks(text: &str) -> Option<AllowList> {

@@ -105,6 +105,7 @@ const fn data_key_of(row: &str) -> Place<'_> {
         table: "lineage_key",
         column: "key",
         row,
+        vouches: "",
     }
 }
 
@@ -113,5 +114,6 @@ const fn pkcs8_of(kid: &str) -> Place<'_> {
         table: "signing_key",
         column: "pkcs8",
         row: kid,
+        vouches: "",
     }
 }

@@ -1,6 +1,7 @@
 //! What stands up to somebody who can read the file, or write to it behind the store's back.
 
-use sealgate_core::key::KeyRecord;
+use sealgate_core::key::{KeyRecord, KeyState};
+use sealgate_core::network::AllowList;
 use sealgate_core::secret::Secret;
 use sealgate_core::store::{Change, Commit, DataKey, SigningKeyRecord, Store as _};
 use zeroize::Zeroizing;
@@ -191,4 +192,44 @@ async fn a_record_slipped_in_after_the_end_of_the_log_is_noticed() {
         })
         .await;
     is_unreadable(refusal, "the audit log was altered");
+}
+
+#[tokio::test]
+async fn a_key_given_rights_or_life_behind_the_stores_back_is_refused() {
+    let place = Place::new();
+    let store = place.open().await;
+    let alterations = [
+        "is_admin = 1",
+        "permissions = '*'",
+        "environment = 'testing'",
+        "allowed_ips = ''",
+        "rate_limit = NULL",
+        "status = 'active', revoked_at = NULL",
+        "expires_at = NULL",
+        "expires_at = 9000000000000",
+        "hash = zeroblob(32)",
+        "salt = zeroblob(16)",
+        "prefix = 'ZZZZZZZZ'",
+        "version = version + 1",
+        "lineage = '00000000-0000-7000-8000-000000000000'",
+    ];
+    for (n, alteration) in (1..).zip(alterations) {
+        let key = KeyRecord {
+            state: KeyState::Revoked {
+                at: BIRTH,
+                reason: None,
+                rotated_to: None,
+            },
+            expires_at: Some(BIRTH.plus_days(1)),
+            rate_limit: Some(5),
+            allowed_ips: AllowList::parse(&["10.0.0.0/8"]).unwrap(),
+            ..key(n)
+        };
+        commit(&store, [insert(&key)]).await;
+        assert_eq!(store.key(key.id).await.unwrap().as_ref(), Some(&key));
+        let id = key.id;
+        let sql = format!("UPDATE api_key SET {alteration} WHERE id = '{id}'");
+        assert_eq!(place.tamper(&sql).await, 1, "{alteration}");
+        is_unreadable(store.key(id).await, "token_secret");
+    }
 }
