@@ -3,94 +3,31 @@
 //! Copies of a key arrive from several sides (the change feed, a look-up after a miss, this process's
 //! own changes) and in any order. Each carries the version of its row, and the highest wins: a
 //! look-up that read a key just before it was revoked cannot bring it back. The feed's follower puts
-//! in every key it reads, known or not, so that there is always a version to lose against.
+//! in every key it reads, known or not, so that there is always a version to lose against. Where
+//! versions cannot tell, the [`Moment`] at which the store was asked does.
 //!
 //! At most 160 bytes a key: a slot of 128, and two index entries of a `u32` and a byte each.
 
+mod held;
+mod past;
+mod slots;
+
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::HashTable;
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
-use crate::key::{
-    Environment, KeyHash, KeyHasher, KeyId, KeyPrefix, KeyRecord, PresentedKey, Salt, Status,
-};
-use crate::network::AllowList;
-use crate::permission::Permissions;
+use self::held::CONDEMNED;
+pub use self::held::{Held, Profile};
+pub use self::past::Moment;
+use self::past::Past;
+use self::slots::{Slot, Slots};
+use crate::key::{KeyHasher, KeyId, KeyPrefix, KeyRecord, PresentedKey};
 use crate::secret::Secret;
 
 /// A power of two: so many locks share the readers of each half of the keyring.
 const SHARDS: usize = 64;
-/// Slots are allocated so many at a time, so that growth copies nothing and wastes little.
-const CHUNK: usize = 256;
-
-/// What every key may do, and from where: shared by the keys for which it is the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Profile {
-    /// What the key may do.
-    pub permissions: Permissions,
-    /// Whether it administers Sealgate.
-    pub is_admin: bool,
-    /// The stage it belongs to.
-    pub environment: Environment,
-    /// Requests an hour; no limit if absent.
-    pub rate_limit: Option<u32>,
-    /// Where it may be used from.
-    pub allowed_ips: AllowList,
-}
-
-impl Profile {
-    fn of(record: &KeyRecord) -> Self {
-        Self {
-            permissions: record.permissions.clone(),
-            is_admin: record.is_admin,
-            environment: record.environment,
-            rate_limit: record.rate_limit,
-            allowed_ips: record.allowed_ips.clone(),
-        }
-    }
-}
-
-/// A key the keyring holds, as far as verification cares.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// The key.
-    pub key_id: KeyId,
-    /// Its visible prefix.
-    pub prefix: KeyPrefix,
-    /// Its state as recorded.
-    pub status: Status,
-    /// Until when it is honoured.
-    pub honoured_until: Timestamp,
-    /// What it may do, and from where.
-    pub profile: Arc<Profile>,
-}
-
-impl Held {
-    /// The state at a moment: what is recorded as active may have expired since.
-    #[must_use]
-    pub fn status_at(&self, now: Timestamp) -> Status {
-        match self.status {
-            Status::Active if now >= self.honoured_until => Status::Expired,
-            status => status,
-        }
-    }
-
-    /// Whether the key is honoured at a moment: active, or rotated and in its grace.
-    #[must_use]
-    pub fn is_honoured(&self, now: Timestamp) -> bool {
-        now < self.honoured_until
-    }
-
-    /// Whether the key may be used from an address.
-    #[must_use]
-    pub fn allows_address(&self, address: IpAddr) -> bool {
-        self.profile.allowed_ips.allows(address)
-    }
-}
 
 /// What came of looking a presented key up.
 #[derive(Debug)]
@@ -103,75 +40,13 @@ pub enum Lookup {
     Unknown,
 }
 
-struct Slot {
-    id: Uuid,
-    prefix: KeyPrefix,
-    salt: Salt,
-    hash: KeyHash,
-    token_secret: Secret<32>,
-    honoured_until: Timestamp,
-    profile: Arc<Profile>,
-    version: u32,
-    status: Status,
-}
-
-impl Slot {
-    fn held(&self) -> Held {
-        Held {
-            key_id: KeyId(self.id),
-            prefix: self.prefix,
-            status: self.status,
-            honoured_until: self.honoured_until,
-            profile: Arc::clone(&self.profile),
-        }
-    }
-}
-
-/// Slots of one shard, with their index by identifier.
-#[derive(Default)]
-struct Slots {
-    chunks: Vec<Vec<Slot>>,
-    by_id: HashTable<u32>,
-}
-
-impl Slots {
-    fn at(&self, place: u32) -> &Slot {
-        let place = place as usize;
-        &self.chunks[place / CHUNK][place % CHUNK]
-    }
-
-    fn place_of(&self, id: Uuid) -> Option<u32> {
-        self.by_id
-            .find(hash_id(id), |place| self.at(*place).id == id)
-            .copied()
-    }
-
-    fn push(&mut self, slot: Slot) -> u32 {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
-        let full = (self.chunks.len() - 1) * CHUNK;
-        let hash = hash_id(slot.id);
-        let chunk = self
-            .chunks
-            .last_mut()
-            .expect("a chunk was just made sure of");
-        let place = u32::try_from(full + chunk.len()).expect("a shard has under 2³² keys");
-        chunk.push(slot);
-        let Self { chunks, by_id } = self;
-        by_id.insert_unique(hash, place, |place| {
-            let place = *place as usize;
-            hash_id(chunks[place / CHUNK][place % CHUNK].id)
-        });
-        place
-    }
-}
-
 /// Where a slot is: its shard in the lowest bits, its place there in the others.
 type Address = u32;
 
 /// Every key, ready for verification.
 pub struct Keyring {
+    /// Locked before all others by whoever changes the keyring; no look-up takes it.
+    past: RwLock<Past>,
     slots: [RwLock<Slots>; SHARDS],
     /// Locked before `slots`, never after.
     by_prefix: [RwLock<HashTable<Address>>; SHARDS],
@@ -181,6 +56,7 @@ pub struct Keyring {
 impl Default for Keyring {
     fn default() -> Self {
         Self {
+            past: RwLock::default(),
             slots: std::array::from_fn(|_| RwLock::default()),
             by_prefix: std::array::from_fn(|_| RwLock::default()),
             profiles: Mutex::default(),
@@ -189,8 +65,20 @@ impl Default for Keyring {
 }
 
 impl Keyring {
-    /// Takes a copy of a key, unless a newer one is here.
+    /// The moment to hand in with what the store answers to a question asked now.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        read(&self.past).now()
+    }
+
+    /// Takes a copy of a key that was read just now, unless a newer one is here.
     pub fn apply(&self, record: &KeyRecord) {
+        self.apply_as_of(record, self.moment());
+    }
+
+    /// Takes a copy of a key, unless a newer one is here or it was condemned since the store was
+    /// asked, or everything was forgotten since.
+    pub fn apply_as_of(&self, record: &KeyRecord, as_of: Moment) {
         let slot = Slot {
             id: record.id.0,
             prefix: record.prefix,
@@ -202,16 +90,42 @@ impl Keyring {
             version: record.version,
             status: record.state.status(),
         };
+        let past = read(&self.past);
+        if past.has_forgotten(as_of) {
+            return;
+        }
+        if past.condemned_at(slot.id).is_none() {
+            self.put(slot, |new, known| new > known);
+        } else {
+            drop(past);
+            self.apply_to_condemned(slot, as_of);
+        }
+    }
+
+    /// A copy read after the damage was found brings the key back: its row was repaired.
+    fn apply_to_condemned(&self, slot: Slot, as_of: Moment) {
+        let mut past = write(&self.past);
+        let id = slot.id;
+        let is_late = past.condemned_at(id).is_some_and(|at| as_of < at);
+        if past.has_forgotten(as_of) || is_late {
+            return;
+        }
+        if self.put(slot, |new, known| new >= known) {
+            past.acquit(id);
+        }
+    }
+
+    /// Puts a key in, over a known version if `wins` says so; says whether it did.
+    fn put(&self, slot: Slot, wins: impl FnOnce(u32, u32) -> bool) -> bool {
         let (prefix, shard) = (slot.prefix, shard_of(hash_id(slot.id)));
         let place = {
             let mut slots = write(&self.slots[shard]);
-            if let Some(place) = slots.place_of(slot.id) {
-                let place = place as usize;
-                let known = &mut slots.chunks[place / CHUNK][place % CHUNK];
-                if slot.version > known.version {
+            if let Some(known) = slots.find_mut(slot.id) {
+                let wins = wins(slot.version, known.version);
+                if wins {
                     *known = slot;
                 }
-                return;
+                return wins;
             }
             slots.push(slot)
         };
@@ -220,9 +134,61 @@ impl Keyring {
         write(&self.by_prefix[shard_of(hash)]).insert_unique(hash, address, |known| {
             hash_prefix(self.slot(*known, |slot| slot.prefix))
         });
+        true
     }
 
-    /// Looks a presented key up; every key with its prefix is tried, each in constant time.
+    /// Stops honouring a key, whatever its version: its row cannot be read. Says whether that is
+    /// news.
+    pub fn condemn(&self, id: KeyId, as_of: Moment) -> bool {
+        let mut past = write(&self.past);
+        if past.has_forgotten(as_of) {
+            return false;
+        }
+        if let Some(known) = write(&self.slots[shard_of(hash_id(id.0))]).find_mut(id.0) {
+            known.honoured_until = CONDEMNED;
+        }
+        past.condemn(id.0)
+    }
+
+    /// Whether a key's row cannot be read.
+    #[must_use]
+    pub fn is_condemned(&self, id: KeyId) -> bool {
+        read(&self.past).condemned_at(id.0).is_some()
+    }
+
+    /// Empties the keyring: the store is not the one it was filled from. What was asked before is
+    /// not taken any more.
+    pub fn forget_all(&self) {
+        let mut past = write(&self.past);
+        past.forget();
+        // In this order no address is ever without its slot.
+        for addresses in &self.by_prefix {
+            *write(addresses) = HashTable::default();
+        }
+        for slots in &self.slots {
+            *write(slots) = Slots::default();
+        }
+    }
+
+    /// Whether what the store was asked then still counts: nothing was forgotten since.
+    #[must_use]
+    pub fn remembers(&self, as_of: Moment) -> bool {
+        !read(&self.past).has_forgotten(as_of)
+    }
+
+    /// Takes note that every key of the store was put in, the first of them asked for at `as_of`.
+    pub fn complete(&self, as_of: Moment) {
+        write(&self.past).complete(as_of);
+    }
+
+    /// Whether every key of the store is in it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        read(&self.past).is_complete()
+    }
+
+    /// Looks a presented key up; every key with its prefix is tried, each in constant time. Should
+    /// two rows be the same key, the one that is honoured for less long counts.
     #[must_use]
     pub fn look_up(&self, key: &PresentedKey<'_>, hasher: &KeyHasher) -> Lookup {
         let hash = hash_prefix(key.prefix());
@@ -236,6 +202,8 @@ impl Keyring {
                 })
             });
             match (candidate, &result) {
+                (Some((_, Some(held))), Lookup::Found(other))
+                    if other.honoured_until <= held.honoured_until => {}
                 (Some((_, Some(held))), _) => result = Lookup::Found(held),
                 (Some((id, None)), Lookup::Unknown) => result = Lookup::Wrong(id),
                 _ => {}
@@ -264,7 +232,7 @@ impl Keyring {
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slots.iter().map(|slots| read(slots).by_id.len()).sum()
+        self.slots.iter().map(|slots| read(slots).len()).sum()
     }
 
     /// Whether there is no key.
@@ -333,7 +301,10 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{KeyState, generate};
+    use crate::clock::Timestamp;
+    use crate::key::{Environment, KeyState, Salt, Status, generate};
+    use crate::network::AllowList;
+    use crate::permission::Permissions;
     use crate::random::{SeededRandom, array, uuid};
     use crate::secret::SecretText;
 
@@ -430,6 +401,73 @@ mod tests {
             };
             assert_eq!(held.status_at(NOW), Status::Revoked);
             assert!(!held.is_honoured(NOW));
+        }
+    }
+
+    #[test]
+    fn a_condemned_key_is_dead_whatever_its_version_until_it_is_read_again() {
+        let (random, ring) = (SeededRandom::new(5), Keyring::default());
+        let (mut record, text) = key(&random);
+        let is_honoured = || match look_up(&ring, &text) {
+            Lookup::Found(held) => held.is_honoured(NOW),
+            _ => false,
+        };
+        let before = ring.moment();
+        assert!(ring.condemn(record.id, before), "not known yet");
+        ring.apply_as_of(&record, before);
+        assert!(!is_honoured(), "a late copy");
+        ring.apply(&record);
+        assert!(is_honoured(), "read again, and readable");
+
+        let before = ring.moment();
+        assert!(ring.condemn(record.id, before));
+        assert!(!ring.condemn(record.id, before), "no news");
+        record.version = 9;
+        ring.apply_as_of(&record, before);
+        assert!(!is_honoured(), "a late copy, however new");
+        record.version = 0;
+        ring.apply(&record);
+        assert!(!is_honoured(), "an older version");
+        record.version = 1;
+        ring.apply(&record);
+        assert!(is_honoured(), "its row was repaired");
+    }
+
+    #[test]
+    fn what_was_asked_before_everything_was_forgotten_is_not_taken() {
+        let (random, ring) = (SeededRandom::new(6), Keyring::default());
+        let keys: Vec<_> = (0..1_000).map(|_| key(&random)).collect();
+        let before = ring.moment();
+        for (record, _) in &keys {
+            ring.apply(record);
+        }
+        ring.complete(before);
+        assert!(ring.is_complete());
+        ring.forget_all();
+        assert!(ring.is_empty() && !ring.is_complete() && !ring.remembers(before));
+        ring.apply_as_of(&keys[0].0, before);
+        ring.complete(before);
+        assert!(!ring.condemn(keys[0].0.id, before));
+        assert!(ring.is_empty() && !ring.is_complete());
+        for (record, text) in &keys {
+            assert!(matches!(look_up(&ring, text), Lookup::Unknown));
+            ring.apply(record);
+            assert!(matches!(look_up(&ring, text), Lookup::Found(_)));
+        }
+    }
+
+    #[test]
+    fn of_two_rows_of_one_key_the_dead_one_counts() {
+        let random = SeededRandom::new(7);
+        let (alive, text) = key(&random);
+        let dead = KeyRecord {
+            id: KeyId(uuid(&random, NOW)),
+            ..alive.clone().revoke(NOW, None).unwrap()
+        };
+        for rows in [[&alive, &dead], [&dead, &alive]] {
+            let ring = Keyring::default();
+            rows.into_iter().for_each(|row| ring.apply(row));
+            assert!(matches!(look_up(&ring, &text), Lookup::Found(held) if held.key_id == dead.id));
         }
     }
 

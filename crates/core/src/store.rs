@@ -27,40 +27,32 @@ pub trait Store: Send + Sync {
     /// One key by its identifier.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// If the store cannot be read, or its row is damaged.
     async fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
 
     /// Every key with a prefix, oldest first.
     ///
     /// # Errors
     /// If the store cannot be read.
-    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Vec<KeyRecord>, StoreError>;
+    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, StoreError>;
 
     /// A page of keys that fit a query, in the order [`KeyQuery`] says.
     ///
     /// # Errors
     /// If the store cannot be read.
-    async fn keys(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError>;
+    async fn keys(&self, query: &KeyQuery) -> Result<Keys, StoreError>;
 
     /// Keys in the order of their identifiers, after one of them: to load them all.
     ///
     /// # Errors
     /// If the store cannot be read.
-    async fn keys_after(
-        &self,
-        after: Option<KeyId>,
-        limit: u32,
-    ) -> Result<Vec<KeyRecord>, StoreError>;
+    async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, StoreError>;
 
-    /// Active or disabled keys whose expiry has passed but is not recorded.
+    /// Active keys whose expiry has passed but is not recorded.
     ///
     /// # Errors
     /// If the store cannot be read.
-    async fn keys_to_expire(
-        &self,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<KeyRecord>, StoreError>;
+    async fn keys_to_expire(&self, now: Timestamp, limit: u32) -> Result<Keys, StoreError>;
 
     /// Where the change feed ends now.
     ///
@@ -80,10 +72,11 @@ pub trait Store: Send + Sync {
     /// If the store cannot be read.
     async fn audit(&self, query: &audit::Query) -> Result<Vec<audit::Record>, StoreError>;
 
-    /// Audit records after a place, oldest first: to walk the chain, and to follow it.
+    /// Audit records after a place, oldest first and up to the first that is damaged: to walk the
+    /// chain, and to follow it.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// [`StoreError::DamagedRecord`] if the first of them is damaged, or if the store cannot be read.
     async fn audit_after(&self, after: u64, limit: u32) -> Result<Vec<audit::Record>, StoreError>;
 
     /// The sealed end of the audit log; nothing for an empty one.
@@ -98,7 +91,7 @@ pub trait Store: Send + Sync {
     /// If the store cannot be written; nothing was counted then.
     async fn add_uses(&self, counted: &[Counted]) -> Result<(), StoreError>;
 
-    /// The counts of a key whose minute is not closed yet, newest first.
+    /// The newest thousand counts of a key whose minute is not closed yet, newest first.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -235,6 +228,17 @@ pub fn fold(name: &str) -> String {
     name.to_lowercase()
 }
 
+/// Keys that were looked for. A row that was damaged or tampered with takes no other down with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Those that can be read, in the order asked for.
+    pub records: Vec<KeyRecord>,
+    /// Those that are there but cannot be read: nobody may be honoured on them.
+    pub damaged: Vec<KeyId>,
+    /// Where the next page starts, if there are more than asked for.
+    pub next: Option<Cursor>,
+}
+
 /// A place in the change feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeedPosition(pub u64);
@@ -246,6 +250,8 @@ pub struct Feed {
     pub position: FeedPosition,
     /// The keys that changed, as they are now.
     pub keys: Vec<KeyRecord>,
+    /// The keys that changed and cannot be read.
+    pub damaged: Vec<KeyId>,
     /// Whether a server key was added.
     pub signing_keys: bool,
     /// Whether rows after the position asked for are gone already: everything must be loaded anew.
@@ -281,6 +287,9 @@ pub enum StoreError {
     /// What is in it cannot be read: another master key, or damage.
     #[error("the store cannot be read: {0}")]
     Unreadable(String),
+    /// An audit record cannot be read.
+    #[error("audit record {0} is damaged: `sealgate logs --verify` tells whether others are")]
+    DamagedRecord(u64),
     /// It was written by a newer program.
     #[error(
         "the store has schema {found}, this program knows up to {known}: use the newer sealgate that upgraded it"

@@ -11,7 +11,7 @@ use crate::audit::{Action, Actor, Event};
 use crate::clock::Timestamp;
 use crate::key::KeyId;
 
-/// Most counters held between two writes; beyond that addresses are no longer told apart.
+/// Most counters held between two writes; beyond that the requests of a key are not told apart.
 const CAPACITY: usize = 65_536;
 const SHARDS: usize = 16;
 
@@ -24,7 +24,7 @@ pub struct Use {
     pub key_id: KeyId,
     /// Where from; absent where there were too many to tell apart.
     pub address: Option<IpAddr>,
-    /// Method and route, such as `GET /api/encrypt`.
+    /// Method and route, such as `GET /api/encrypt`, and the status if it is an error's.
     pub route: Arc<str>,
 }
 
@@ -51,7 +51,9 @@ impl Counted {
     #[must_use]
     pub fn into_event(self, now: Timestamp) -> Event {
         let Self { of, count } = self;
-        let (method, path) = of.route.split_once(' ').unwrap_or(("", &of.route));
+        let mut words = of.route.split(' ');
+        let (method, path) = (words.next(), words.next());
+        let status = words.next().and_then(|status| status.parse().ok());
         let mut event = Event::new(
             now,
             Action::RequestsCounted,
@@ -64,15 +66,23 @@ impl Counted {
             ("last", Value::from(count.last.to_string())),
         ]);
         event.address = of.address;
-        event.method = Some(method.to_owned());
-        event.path = Some(path.to_owned());
+        event.method = method.map(str::to_owned);
+        event.path = path.map(str::to_owned);
+        event.status = status;
         event
     }
 }
 
 /// The counters of this process that were not written yet.
 #[derive(Debug, Default)]
-pub struct Tally([Mutex<HashMap<Use, Count>>; SHARDS]);
+pub struct Tally([Mutex<Shard>; SHARDS]);
+
+#[derive(Debug, Default)]
+struct Shard {
+    told: HashMap<Use, Count>,
+    /// Of keys for whose requests there was no more room: one counter each.
+    folded: HashMap<KeyId, Count>,
+}
 
 impl Tally {
     /// Counts one request.
@@ -95,10 +105,29 @@ impl Tally {
     /// Takes everything counted since the last time.
     #[must_use]
     pub fn drain(&self) -> Vec<Counted> {
-        let drained = self.0.iter().flat_map(|shard| {
-            std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        drained.map(|(of, count)| Counted { of, count }).collect()
+        let mut counted = Vec::new();
+        for shard in &self.0 {
+            let shard = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
+            let told = shard
+                .told
+                .into_iter()
+                .map(|(of, count)| Counted { of, count });
+            counted.extend(told);
+            let folded = shard.folded.into_iter().map(|(key_id, count)| {
+                let (minute, route) = (count.last.minute(), Arc::from("ANY *"));
+                Counted {
+                    of: Use {
+                        minute,
+                        key_id,
+                        address: None,
+                        route,
+                    },
+                    count,
+                }
+            });
+            counted.extend(folded);
+        }
+        counted
     }
 
     /// Gives back what could not be written.
@@ -108,18 +137,25 @@ impl Tally {
         }
     }
 
-    fn add_count(&self, mut of: Use, count: Count) {
+    fn add_count(&self, of: Use, count: Count) {
         let place = usize::from(of.key_id.0.as_bytes()[15]) % SHARDS;
         let mut shard = self.0[place].lock().unwrap_or_else(PoisonError::into_inner);
-        if shard.len() >= CAPACITY / SHARDS && !shard.contains_key(&of) {
-            of.address = None;
-        }
-        let counted = shard.entry(of).or_insert(Count {
-            requests: 0,
-            last: count.last,
-        });
+        let is_full = shard.told.len() >= CAPACITY / SHARDS;
+        let counted = match (is_full, shard.told.contains_key(&of)) {
+            (true, false) => shard
+                .folded
+                .entry(of.key_id)
+                .or_insert(Count::none(count.last)),
+            _ => shard.told.entry(of).or_insert(Count::none(count.last)),
+        };
         counted.requests += count.requests;
         counted.last = counted.last.max(count.last);
+    }
+}
+
+impl Count {
+    const fn none(last: Timestamp) -> Self {
+        Self { requests: 0, last }
     }
 }
 
@@ -173,5 +209,37 @@ mod tests {
         assert_eq!(total(&counted), 20_000);
         tally.restore(counted);
         assert_eq!(total(&tally.drain()), 20_000);
+    }
+    #[test]
+    fn while_nothing_can_be_written_a_key_takes_one_more_counter_at_most() {
+        let tally = Tally::default();
+        let here = IpAddr::from([127, 0, 0, 1]);
+        for minute in 0..20_000 {
+            let route: Arc<str> = format!("GET /{minute}").into();
+            tally.add(KEY, here, &route, Timestamp::from_seconds(minute * 60));
+            if minute % 5_000 == 0 {
+                tally.restore(tally.drain());
+            }
+        }
+        let counted = tally.drain();
+        assert_eq!(counted.len(), CAPACITY / SHARDS + 1);
+        assert_eq!(total(&counted), 20_000);
+    }
+
+    #[test]
+    fn the_status_of_an_error_is_told() {
+        let of = Use {
+            minute: Timestamp::from_seconds(0),
+            key_id: KEY,
+            address: None,
+            route: "POST /api/decrypt 400".into(),
+        };
+        let count = Count {
+            requests: 2,
+            last: of.minute,
+        };
+        let event = Counted { of, count }.into_event(Timestamp::from_seconds(60));
+        assert_eq!(event.path.as_deref(), Some("/api/decrypt"));
+        assert_eq!(event.status, Some(400));
     }
 }

@@ -13,13 +13,14 @@ use sealgate_core::clock::Timestamp;
 use sealgate_core::error::{Error, Reason};
 use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord, Status};
 use sealgate_core::store::{
-    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, SigningKeyRecord, Store, StoreError,
+    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SigningKeyRecord, Store,
+    StoreError,
 };
 use sealgate_core::tally::Counted;
 use support::{Site, create, operator, present, reason};
 use tokio::sync::Semaphore;
 
-/// A real store whose look-ups by prefix wait, after reading and before answering, until let go.
+/// A real store whose look-ups by prefix and loading wait, after reading and before answering, until let go.
 struct Gate {
     store: Arc<dyn Store>,
     is_closed: AtomicBool,
@@ -27,6 +28,7 @@ struct Gate {
     waiting: Semaphore,
     passage: Semaphore,
     questions: AtomicUsize,
+    feed_readings: AtomicUsize,
 }
 
 impl Gate {
@@ -38,7 +40,16 @@ impl Gate {
             waiting: Semaphore::new(0),
             passage: Semaphore::new(0),
             questions: AtomicUsize::new(0),
+            feed_readings: AtomicUsize::new(0),
         })
+    }
+
+    /// Waits until let go, if the gate is closed.
+    async fn pass(&self) {
+        if self.is_closed.load(SeqCst) {
+            self.waiting.add_permits(1);
+            self.passage.acquire().await.expect("open").forget();
+        }
     }
 
     /// Until a look-up has read and waits.
@@ -90,20 +101,52 @@ async fn a_look_up_that_read_before_a_revoke_cannot_bring_the_key_back() {
 #[tokio::test]
 async fn loading_that_read_before_a_revoke_cannot_bring_the_key_back() {
     let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.authority(gate.clone(), Settings::default()));
+    server.start().await.unwrap();
     let elsewhere = site.command_line().await;
     let created = create(&elsewhere, "raced").await;
-    let read_before = elsewhere.key(&created.record.id.to_string()).await.unwrap();
-    let server = site.server().await;
+    gate.is_closed.store(true, SeqCst);
+
+    // Loading reads the key active, and is stopped there.
+    let loading = tokio::spawn({
+        let server = server.clone();
+        async move { server.load_keys().await }
+    });
+    gate.somebody_waits().await;
+    assert!(server.keyring().is_empty());
     elsewhere
         .revoke(&created.record.id.to_string(), None, &operator())
         .await
         .unwrap();
     server.sync().await.unwrap();
-    server.keyring().apply(&read_before);
+
+    gate.open();
+    loading.await.unwrap().unwrap();
+    assert!(server.is_loaded());
     assert_eq!(
         reason(present(&server, &created).await),
         Reason::KeyIs(Status::Revoked)
     );
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_news_after_a_pause_share_one_reading_of_the_feed() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let created = Arc::new(create(&server, "k").await);
+    site.clock.advance_millis(60_000);
+    let asking: Vec<_> = (0..100)
+        .map(|_| {
+            let (server, created) = (server.clone(), created.clone());
+            tokio::spawn(async move { present(&server, &created).await.is_ok() })
+        })
+        .collect();
+    for asked in asking {
+        assert!(asked.await.unwrap());
+    }
+    assert_eq!(gate.feed_readings.load(SeqCst), 1);
 }
 
 #[tokio::test]
@@ -171,13 +214,10 @@ async fn without_news_from_the_store_nobody_is_honoured_past_the_allowed_time() 
 
 #[async_trait]
 impl Store for Gate {
-    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, StoreError> {
         self.questions.fetch_add(1, SeqCst);
         let read = self.store.keys_with_prefix(prefix).await;
-        if self.is_closed.load(SeqCst) {
-            self.waiting.add_permits(1);
-            self.passage.acquire().await.expect("open").forget();
-        }
+        self.pass().await;
         read
     }
 
@@ -185,6 +225,7 @@ impl Store for Gate {
         if self.is_broken.load(SeqCst) {
             return Err(StoreError::Unavailable("broken by the test".into()));
         }
+        self.feed_readings.fetch_add(1, SeqCst);
         self.store.feed_since(after, limit).await
     }
 
@@ -196,23 +237,17 @@ impl Store for Gate {
         self.store.key(id).await
     }
 
-    async fn keys(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys(&self, query: &KeyQuery) -> Result<Keys, StoreError> {
         self.store.keys(query).await
     }
 
-    async fn keys_after(
-        &self,
-        after: Option<KeyId>,
-        limit: u32,
-    ) -> Result<Vec<KeyRecord>, StoreError> {
-        self.store.keys_after(after, limit).await
+    async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, StoreError> {
+        let read = self.store.keys_after(after, limit).await;
+        self.pass().await;
+        read
     }
 
-    async fn keys_to_expire(
-        &self,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys_to_expire(&self, now: Timestamp, limit: u32) -> Result<Keys, StoreError> {
         self.store.keys_to_expire(now, limit).await
     }
 

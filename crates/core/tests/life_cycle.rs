@@ -186,6 +186,25 @@ async fn an_expired_key_is_refused_at_its_second_and_recorded_as_expired() {
 }
 
 #[tokio::test]
+async fn keys_are_listed_by_the_state_they_are_shown_in_whoever_recorded_it() {
+    let site = Site::new();
+    let elsewhere = site.command_line().await;
+    let request = KeyRequest {
+        expires_in_days: Some(1),
+        ..request("short")
+    };
+    elsewhere.create(request, &operator()).await.unwrap();
+    site.clock.advance_millis(86_400_000);
+    let by = |status| KeyFilter {
+        status: Some(status),
+        ..KeyFilter::default()
+    };
+    let (active, _) = elsewhere.list(&by(Status::Active)).await.unwrap();
+    let (expired, _) = elsewhere.list(&by(Status::Expired)).await.unwrap();
+    assert_eq!((active.len(), expired.len()), (0, 1));
+}
+
+#[tokio::test]
 async fn a_disabled_key_is_refused_until_it_is_enabled_again() {
     let site = Site::new();
     let server = site.server().await;
@@ -205,6 +224,17 @@ async fn a_disabled_key_is_refused_until_it_is_enabled_again() {
     );
     server.update(&id, switch(true), &operator()).await.unwrap();
     assert!(present(&server, &created).await.is_ok());
+    // What is on already is not switched on.
+    server.update(&id, switch(true), &operator()).await.unwrap();
+    let query = Query {
+        key_id: Some(created.record.id),
+        limit: 10,
+        ..Query::default()
+    };
+    let log = server.store().audit(&query).await.unwrap();
+    let actions: Vec<_> = log.iter().map(|r| r.event.action.as_str()).collect();
+    let expected = ["key.updated", "key.enabled", "key.disabled", "key.created"];
+    assert_eq!(actions, expected);
 }
 
 #[tokio::test]

@@ -220,6 +220,8 @@ fn apply_variable(variable: &Variable, table: &mut Table) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn complaint(text: &str) -> (usize, String) {
@@ -255,5 +257,17 @@ mod tests {
         assert_eq!(settings.database_url.as_deref(), Some("sqlite:/srv/x.db"));
         assert_eq!(settings.tls.cert, Some("/etc/c.pem".into()));
         assert_eq!(settings.tls.key, Some("/srv/k.pem".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn an_error_is_on_a_line_of_the_file(
+            text in "(\\[?(server|tokens|listen|issuer|json|é)?\\]?[=.'\"\\[{, \n\\PC]{0,4}){0,8}",
+        ) {
+            if let Err(error) = toml::from_str::<Settings>(&text) {
+                let (line, _) = locate(&text, &error);
+                prop_assert!((1..=text.matches('\n').count() + 1).contains(&line));
+            }
+        }
     }
 }

@@ -11,6 +11,10 @@ use sealgate_token::jwt::Algorithm;
 use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+/// Longest `iss` of a token: a few times what an issuer's address takes, and little of what a
+/// client has to send with every request.
+const MAX_ISSUER_BYTES: usize = 255;
+
 /// Everything an operator decides.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -83,7 +87,7 @@ pub struct Tokens {
     #[serde(deserialize_with = "within::<1, 31_536_000, _>")]
     pub max_lifetime_seconds: u32,
     /// `iss` of every token.
-    #[serde(deserialize_with = "not_empty")]
+    #[serde(deserialize_with = "issuer")]
     pub issuer: String,
 }
 
@@ -286,12 +290,24 @@ fn within<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(
         .ok_or_else(|| de::Error::custom(format!("{number} is not between {MIN} and {MAX}")))
 }
 
-fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// A text that a token can hold: what JSON would have to escape is never written into one, and a
+/// token is short enough for a header.
+fn issuer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if text.trim().is_empty() {
-        return Err(de::Error::custom("it must not be empty"));
-    }
-    Ok(text)
+    let is_out_of_place = |c: char| matches!(c, '"' | '\\') || c.is_control();
+    let complaint = if text.trim().is_empty() {
+        "it must not be empty".to_owned()
+    } else if text.len() > MAX_ISSUER_BYTES {
+        format!(
+            "its {} bytes are more than {MAX_ISSUER_BYTES}, the most it may have",
+            text.len()
+        )
+    } else if text.contains(is_out_of_place) {
+        "it must not have double quotes, backslashes or control characters in it".to_owned()
+    } else {
+        return Ok(text);
+    };
+    Err(de::Error::custom(complaint))
 }
 
 fn levels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -362,6 +378,10 @@ fn texts<'de, D: Deserializer<'de>>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use sealgate_token::jwt::{Claims, issue_hs256};
+    use uuid::Uuid;
+
     use super::*;
 
     fn refusal(toml: &str) -> String {
@@ -410,6 +430,10 @@ mod tests {
             ("keys.rotation_days = 0", "0 is not between 1 and 3650"),
             ("tokens.lifetime_seconds = -1", "-1 is not between 1 and"),
             ("tokens.issuer = ' '", "must not be empty"),
+            ("tokens.issuer = 'a\"b'", "must not have double quotes"),
+            (r"tokens.issuer = 'a\b'", "must not have double quotes"),
+            (r#"tokens.issuer = "a\u0000b""#, "control characters"),
+            (r#"tokens.issuer = "a\u0085b""#, "control characters"),
             ("log.level = 'inof'", "`inof` is not a log level"),
             ("server.cors_origins = ['https://a/b']", "not an origin"),
             (
@@ -425,10 +449,42 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_that_no_token_can_hold_is_refused() {
+        let toml = |bytes: usize| format!("tokens.issuer = '{}'", "é".repeat(bytes / 2));
+        assert!(toml::from_str::<Settings>(&toml(254)).is_ok());
+        for bytes in [256, 6_000] {
+            let says = format!("its {bytes} bytes are more than 255");
+            assert!(refusal(&toml(bytes)).contains(&says));
+        }
+    }
+
+    #[test]
     fn settings_that_do_not_fit_each_other_are_named() {
         let settings: Settings = toml::from_str("tokens.max_lifetime_seconds = 60").unwrap();
         assert!(settings.check().unwrap_err().contains("is less than"));
         let settings: Settings = toml::from_str("tls.cert = 'x'").unwrap();
         assert!(settings.check().unwrap_err().contains("tls.key is not"));
+    }
+
+    proptest! {
+        #[test]
+        fn an_issuer_that_is_taken_can_be_issued(iss in "\\PC{0,80}|[ -~]{1,260}|(?s).{0,8}") {
+            let tokens = toml::Table::from_iter([("issuer".to_owned(), iss.clone().into())]);
+            if let Ok(Tokens { issuer, .. }) = Tokens::deserialize(tokens) {
+                prop_assert_eq!(&issuer, &iss);
+                let claims = Claims {
+                    iss,
+                    sub: Uuid::nil(),
+                    prefix: "TcE8hG4L".to_owned(),
+                    permissions: "api:read".to_owned(),
+                    is_admin: false,
+                    iat: 1,
+                    exp: 2,
+                    auth_time: 1,
+                    jti: Uuid::nil(),
+                };
+                prop_assert!(issue_hs256(&claims, &[0x5A; 32]).is_ok());
+            }
+        }
     }
 }

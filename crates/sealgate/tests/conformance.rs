@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::named_test;
+
 const GUIDE: &str = "docs/guides/quantonium-authentication-guide.md";
 const TABLE: &str = "docs/conformance.md";
 /// What no program can do for its users: at most so many statements.
@@ -30,8 +32,8 @@ fn every_test_that_the_table_names_exists() {
         for check in checks.split("<br>") {
             let named = check.trim_matches('`').split_once("::");
             let (path, test) = named.unwrap_or_else(|| panic!("{statement}: {check} is no test"));
-            let is_there = read(path).contains(&format!("fn {test}("));
-            assert!(is_there, "{statement}: {path} has no test {test}");
+            let checked = named_test::check(&read(path), test);
+            assert_eq!(checked, Ok(()), "{statement}: {path}::{test}");
         }
     }
     assert!(

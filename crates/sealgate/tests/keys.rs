@@ -294,3 +294,29 @@ fn nobody_reading_the_output_is_no_error_unless_a_key_is_lost() {
         .failure(1, "could not be shown: standard output is closed");
     closed(&["create", "--name", "lost", "--json"]).failure(1, "could not be shown");
 }
+
+#[test]
+fn a_key_of_the_original_system_is_named_by_a_prefix_that_begins_with_a_hyphen() {
+    const ORIGINAL: &str = "-bcd-_12.-bcd-_12AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let (prefix, _) = ORIGINAL.split_once('.').expect("a prefix");
+    let home = Home::new();
+    let line = json!({"name": "original", "api_key": ORIGINAL}).to_string();
+    home.run_with_input(&["create", "--from", "-"], &line)
+        .success();
+
+    assert_eq!(home.json(&["show", "--id", prefix])["prefix"], prefix);
+    home.run(&["update", "--id", prefix, "--name", "renamed"])
+        .success();
+    let listed = home.json(&["list", "--search", prefix]);
+    assert_eq!(listed["keys"][0]["name"], "renamed");
+    let rotated = home.json(&["rotate", "--id", prefix, "--grace", "1h", "--force"]);
+    assert_eq!(rotated["new_key"]["name"], "renamed");
+    home.run(&["revoke", "--id", prefix, "--force"]).success();
+    let logged = home.json(&["logs", "--id", prefix]);
+    assert_eq!(logged["events"][0]["action"], "key.revoked");
+
+    for command in ["show", "logs"] {
+        home.run(&[command, "--id", "--json"])
+            .failure(2, "--id: name a key by");
+    }
+}

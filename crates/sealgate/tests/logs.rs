@@ -2,10 +2,11 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::Home;
+use crate::support::{Home, Stopwatch};
 
 #[test]
 fn what_happened_to_a_key_is_told_newest_first() {
@@ -98,7 +99,7 @@ fn a_log_that_was_altered_is_found_out() {
 }
 
 #[test]
-fn a_follower_sees_the_past_and_then_what_happens() {
+fn a_follower_sees_the_past_and_then_what_happens_within_a_second() {
     let home = Home::new();
     let key = home.create_key(&["--name", "x"]);
     let mut follower = home
@@ -116,7 +117,10 @@ fn a_follower_sees_the_past_and_then_what_happens() {
     home.create_key(&["--name", "another"]);
     home.run(&["update", "--id", &key.id, "--disable"])
         .success();
+    let done = Stopwatch::start();
     assert_eq!(next()["action"], "key.disabled");
+    let waited = done.elapsed();
+    assert!(waited < Duration::from_secs(1), "{waited:?}");
 
     let pid = i32::try_from(follower.id())
         .ok()

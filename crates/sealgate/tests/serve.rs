@@ -1,13 +1,14 @@
 //! `sealgate serve`: starting, stopping, and counting what the command line does beside it.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Home, Server};
+use crate::support::{Home, Key, Ran, Server, Stopwatch};
 
 #[test]
 fn a_key_is_exchanged_for_a_token_that_opens_the_api() {
@@ -48,10 +49,8 @@ fn what_the_command_line_does_counts_in_a_running_server_within_a_second() {
     };
     assert_eq!(status(), 200);
     home.run(&["revoke", "--id", &key.id]).success();
-    #[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
-    let revoked = Instant::now();
+    let revoked = Stopwatch::start();
     while status() != 401 {
-        #[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
         let elapsed = revoked.elapsed();
         assert!(
             elapsed < Duration::from_secs(1),
@@ -87,21 +86,30 @@ fn it_stops_when_asked_and_has_then_written_what_it_counted() {
 }
 
 #[test]
+fn a_request_under_way_is_answered_before_it_stops() {
+    let home = Home::new();
+    let key = home.create_key(&["--name", "x", "--permissions", "api:write"]);
+    let server = Server::start(&home);
+    let mut stream = half_a_request(&server, &key);
+    server.signal(Signal::TERM);
+    while TcpStream::connect(server.address()).is_ok() {}
+    stream
+        .write_all(&BODY[HALF..])
+        .expect("the other half is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("ciphertext"), "{answer}");
+    let (code, log) = server.wait();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let home = Home::new();
     let key = home.create_key(&["--name", "x", "--permissions", "api:write"]);
     let server = Server::start(&home);
-    let mut stream = TcpStream::connect(server.address()).expect("a connection");
-    let unfinished = format!(
-        "POST /api/encrypt HTTP/1.1\r\nHost: x\r\nX-API-Key: {}\r\n\
-         Content-Type: application/json\r\nContent-Length: 9\r\n\r\n",
-        key.api_key
-    );
-    stream
-        .write_all(unfinished.as_bytes())
-        .expect("half a request is sent");
-    // Answered after the half request arrived: that one is under way now.
-    server.get("/healthz").send().expect(200);
+    let _stream = half_a_request(&server, &key);
     server.signal(Signal::TERM);
     while TcpStream::connect(server.address()).is_ok() {}
     server.signal(Signal::TERM);
@@ -111,22 +119,68 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn with_a_certificate_it_speaks_tls() {
+fn with_a_certificate_it_speaks_tls_alone() {
     let home = Home::new();
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a pair");
-    let cert = home.write("cert.pem", &certified.cert.pem());
-    let key = home.write("key.pem", &certified.signing_key.serialize_pem());
-    let server = Server::start_with(&home, |command| {
-        command
-            .arg("--tls-cert")
-            .arg(cert)
-            .arg("--tls-key")
-            .arg(key);
-    });
+    write_certificate(&home);
+    let server = start_with_certificate(&home);
     let answer = server.get("/healthz").send().expect(400);
     assert!(answer.body.contains("https"), "{answer:?}");
+    for version in ["1.2", "1.3"] {
+        let ran = curl(&home, &server, &["--verbose", "--tls-max", version]).success();
+        assert!(ran.stdout.contains("\"status\""), "{ran:?}");
+        let spoken = format!("SSL connection using TLSv{version} ");
+        assert!(ran.stderr.contains(&spoken), "{}", ran.stderr);
+    }
     let (_, log) = server.stop();
     assert!(log.contains("listening on https://127.0.0.1:"), "{log}");
+}
+
+#[test]
+fn a_replaced_certificate_is_taken_up_within_three_seconds() {
+    let home = Home::new();
+    write_certificate(&home);
+    let server = start_with_certificate(&home);
+    curl(&home, &server, &[]).success();
+
+    write_certificate(&home);
+    let replaced = Stopwatch::start();
+    while curl(&home, &server, &[]).code != Some(0) {
+        let waited = replaced.elapsed();
+        assert!(waited < Duration::from_secs(3), "{waited:?}");
+    }
+}
+
+/// Makes a pair, and puts it in the place of the one before, if there is one.
+fn write_certificate(home: &Home) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a pair");
+    for (name, pem) in [
+        ("key.pem", certified.signing_key.serialize_pem()),
+        ("cert.pem", certified.cert.pem()),
+    ] {
+        let new = home.write("new.pem", &pem);
+        std::fs::rename(new, home.here().join(name)).expect("a file is replaced");
+    }
+}
+
+fn start_with_certificate(home: &Home) -> Server {
+    Server::start_with(home, |command| {
+        command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    })
+}
+
+/// Asks how the server is, by HTTPS; for curl, the certificate that is there now is the only good
+/// one.
+fn curl(home: &Home, server: &Server, arguments: &[&str]) -> Ran {
+    let port = server.address().port();
+    let mut command = Command::new("curl");
+    command
+        .args(["--silent", "--show-error", "--fail", "--noproxy", "*"])
+        .args(["--cacert", "cert.pem", "--tlsv1.2"])
+        .args(["--resolve", &format!("localhost:{port}:127.0.0.1")])
+        .args(arguments)
+        .arg(format!("https://localhost:{port}/healthz"))
+        .current_dir(home.here());
+    Ran::of(&mut command)
 }
 
 #[test]
@@ -247,4 +301,24 @@ fn metrics_are_in_prometheus_text() {
         "{}",
         metrics.body
     );
+}
+
+/// A body, and where it is cut in two.
+const BODY: &[u8] = br#"{"plaintext": "x"}"#;
+const HALF: usize = BODY.len() / 2;
+
+/// A connection over which half a request has come.
+fn half_a_request(server: &Server, key: &Key) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address()).expect("a connection");
+    let head = format!(
+        "POST /api/encrypt HTTP/1.1\r\nHost: x\r\nX-API-Key: {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        key.api_key,
+        BODY.len()
+    );
+    let sent = [head.as_bytes(), &BODY[..HALF]].concat();
+    stream.write_all(&sent).expect("half a request is sent");
+    // Answered after the half request arrived: that one is under way now.
+    server.get("/healthz").send().expect(200);
+    stream
 }

@@ -15,7 +15,8 @@ use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord};
 use sealgate_core::master::MasterKey;
 use sealgate_core::random::SystemRandom;
 use sealgate_core::store::{
-    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, SigningKeyRecord, Store, StoreError,
+    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SigningKeyRecord, Store,
+    StoreError,
 };
 use sealgate_core::tally::Counted;
 use sealgate_server::upkeep;
@@ -187,20 +188,20 @@ impl Store for StubStore {
         self.nothing()
     }
 
-    async fn keys_with_prefix(&self, _: KeyPrefix) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys_with_prefix(&self, _: KeyPrefix) -> Result<Keys, StoreError> {
         self.nothing()
     }
 
-    async fn keys(&self, _: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys(&self, _: &KeyQuery) -> Result<Keys, StoreError> {
         self.nothing()
     }
 
-    async fn keys_after(&self, _: Option<KeyId>, _: u32) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys_after(&self, _: Option<KeyId>, _: u32) -> Result<Keys, StoreError> {
         self.nothing()
     }
 
-    async fn keys_to_expire(&self, _: Timestamp, _: u32) -> Result<Vec<KeyRecord>, StoreError> {
-        self.count(&self.expiries, 1).map(|()| Vec::new())
+    async fn keys_to_expire(&self, _: Timestamp, _: u32) -> Result<Keys, StoreError> {
+        self.count(&self.expiries, 1).map(|()| Keys::default())
     }
 
     async fn feed_position(&self) -> Result<FeedPosition, StoreError> {
@@ -218,6 +219,7 @@ impl Store for StubStore {
         self.count(&self.syncs, 1).map(|()| Feed {
             position,
             keys: Vec::new(),
+            damaged: Vec::new(),
             signing_keys: false,
             lost: false,
             more: false,

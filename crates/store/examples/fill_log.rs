@@ -70,7 +70,8 @@ async fn every_key(store: &Sqlite) -> Vec<KeyId> {
         let page = store
             .keys_after(keys.last().copied(), 10_000)
             .await
-            .expect("readable");
+            .expect("readable")
+            .records;
         if page.is_empty() {
             return keys;
         }

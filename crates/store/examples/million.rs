@@ -64,8 +64,8 @@ async fn main() -> Outcome<()> {
     let mut after = None;
     loop {
         let page = store.keys_after(after, 10_000).await?;
-        loaded += page.len();
-        after = page.last().map(|key| key.id);
+        loaded += page.records.len();
+        after = page.next.map(|next| next.id);
         if after.is_none() {
             break;
         }
@@ -136,7 +136,7 @@ async fn pages(store: &Sqlite) -> Outcome<()> {
         ("nothing by that name", named("zebra")),
     ] {
         let begin = Instant::now();
-        let found = store.keys(&query).await?.len();
+        let found = store.keys(&query).await?.records.len();
         println!("page of keys, {what}: {found} in {:?}", begin.elapsed());
     }
     let begin = Instant::now();
@@ -177,7 +177,7 @@ async fn pages(store: &Sqlite) -> Outcome<()> {
 }
 
 async fn uses(store: &Sqlite, now: Timestamp) -> Outcome<()> {
-    let keys = store.keys_after(None, 10_000).await?;
+    let keys = store.keys_after(None, 10_000).await?.records;
     let counted: Vec<Counted> = keys
         .iter()
         .map(|key| Counted {

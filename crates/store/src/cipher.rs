@@ -25,14 +25,16 @@ pub struct Place<'a> {
     /// The row's primary key, as text.
     pub row: &'a str,
     /// What else of the row the value vouches for; may be empty.
-    pub vouches: &'a str,
+    pub vouches: &'a [u8],
 }
 
 impl Place<'_> {
     /// What the value is bound to. A name, a column and a primary key hold no line break, so no two
     /// places are the same bytes.
     fn associated_data(&self) -> Vec<u8> {
-        format!("{self}\n{}", self.vouches).into_bytes()
+        let mut data = format!("{self}\n").into_bytes();
+        data.extend_from_slice(self.vouches);
+        data
     }
 }
 
@@ -150,7 +152,7 @@ impl WrappedKey {
             table: "data_encryption_key",
             column: "wrapped",
             row,
-            vouches: "",
+            vouches: b"",
         }
         .to_string()
     }
@@ -165,7 +167,7 @@ mod tests {
         table: "api_key",
         column: "token_secret",
         row: "a",
-        vouches: "x",
+        vouches: b"x",
     };
 
     fn master(byte: u8) -> MasterKey {
@@ -196,7 +198,7 @@ mod tests {
                 ..HERE
             },
             Place {
-                vouches: "y",
+                vouches: b"y",
                 ..HERE
             },
         ] {

@@ -1,5 +1,5 @@
-//! The audit log: what is recorded ([`Event`]), how records are tied together ([`chain`]), and the
-//! bounded place refusals wait in until they are written ([`refusals`]).
+//! The audit log: what is recorded ([`Event`]), how records are tied together (`chain`), and the
+//! bounded place refusals wait in until they are written (`refusals`).
 
 mod chain;
 mod refusals;

@@ -92,7 +92,7 @@ impl Authority {
         if !imported.insert(*fingerprint.as_bytes()) {
             return Err(Error::Conflict("this key was there before".to_owned()));
         }
-        let known = self.store.keys_with_prefix(key.prefix()).await?;
+        let known = self.keys_with_prefix(key.prefix()).await?;
         if known
             .iter()
             .any(|known| self.hasher.hash(&key, &known.salt) == known.hash)

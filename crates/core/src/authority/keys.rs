@@ -97,7 +97,7 @@ impl Authority {
                 "name a key by its key_id or by its 8-character prefix",
             ));
         };
-        let mut keys = self.store.keys_with_prefix(prefix).await?;
+        let mut keys = self.keys_with_prefix(prefix).await?;
         match (keys.pop(), keys.is_empty()) {
             (Some(key), true) => Ok(key),
             (None, _) => Err(Error::NotFound("key")),
@@ -121,6 +121,10 @@ impl Authority {
         if !(1..=MAX_PAGE).contains(&limit) {
             return Err(Error::invalid("limit", "a page has 1 to 1000 keys"));
         }
+        if filter.status.is_some() || filter.due {
+            // They are found by what is recorded, and have to be what they are shown as.
+            self.record_expiries().await?;
+        }
         if let Some(found) = self.search_exactly(filter).await? {
             return Ok((found, None));
         }
@@ -137,18 +141,12 @@ impl Authority {
                 .due
                 .then(|| now.plus_days(-i64::from(self.settings.rotation_days))),
             after: filter.cursor.as_deref().map(decode_cursor).transpose()?,
-            limit: limit + 1,
+            limit,
         };
-        let mut keys = self.store.keys(&query).await?;
-        let more = keys.len() > limit as usize;
-        keys.truncate(limit as usize);
-        let next = keys.last().filter(|_| more).map(|last| {
-            encode_cursor(&Cursor {
-                name: query.name.is_some().then(|| fold(&last.name)),
-                id: last.id,
-            })
-        });
-        Ok((keys, next))
+        let as_of = self.ring.moment();
+        let keys = self.store.keys(&query).await?;
+        self.note_damaged(&keys.damaged, as_of);
+        Ok((keys.records, keys.next.as_ref().map(encode_cursor)))
     }
 
     /// Changes what the patch names.
@@ -319,7 +317,12 @@ impl Authority {
         };
         let mut found = match (Uuid::try_parse(search), KeyPrefix::parse(search)) {
             (Ok(id), _) => Vec::from_iter(self.store.key(KeyId(id)).await?),
-            (_, Some(prefix)) => self.store.keys_with_prefix(prefix).await?,
+            (_, Some(prefix)) => {
+                let as_of = self.ring.moment();
+                let keys = self.store.keys_with_prefix(prefix).await?;
+                self.note_damaged(&keys.damaged, as_of);
+                keys.records
+            }
             _ => return Ok(None),
         };
         let now = self.now();
@@ -388,7 +391,7 @@ fn apply_patch(
         }
         .into());
     }
-    let mut action = Action::KeyUpdated;
+    let was_disabled = key.state == KeyState::Disabled;
     let mut is_empty = true;
     macro_rules! set {
         ($field:ident, $value:expr) => {{
@@ -427,11 +430,6 @@ fn apply_patch(
         is_empty = false;
     }
     if let Some(active) = patch.is_active {
-        action = if active {
-            Action::KeyEnabled
-        } else {
-            Action::KeyDisabled
-        };
         key = if active {
             key.enable(now)?
         } else {
@@ -440,6 +438,11 @@ fn apply_patch(
     } else if is_empty {
         return Err(Error::invalid("body", "name at least one field to change"));
     }
+    let action = match (was_disabled, key.state == KeyState::Disabled) {
+        (false, true) => Action::KeyDisabled,
+        (true, false) => Action::KeyEnabled,
+        _ => Action::KeyUpdated,
+    };
     Ok((key, action))
 }
 

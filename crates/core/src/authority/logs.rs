@@ -4,6 +4,7 @@ use super::Authority;
 use crate::audit::{BadChain, ChainHash, Query, Record, Walk};
 use crate::error::Error;
 use crate::key::KeyId;
+use crate::store::StoreError;
 use crate::view::EventView;
 
 /// Most records on a page.
@@ -106,21 +107,35 @@ impl Authority {
         &self,
         mut progress: impl FnMut(u64),
     ) -> Result<Result<Verified, BadChain>, Error> {
-        let head = self.store.audit_head().await?;
+        let head = match self.store.audit_head().await {
+            Err(StoreError::Unreadable(_)) => None,
+            head => head?,
+        };
         let mut walk = Walk::new(&self.chain);
         loop {
-            let records = self.store.audit_after(walk.sequence(), STEP).await?;
+            let records = match self.store.audit_after(walk.sequence(), STEP).await {
+                Err(StoreError::DamagedRecord(sequence)) => {
+                    let expected = walk.sequence() + 1;
+                    return Ok(Err(if sequence == expected {
+                        BadChain::Altered(sequence)
+                    } else {
+                        BadChain::Missing(expected)
+                    }));
+                }
+                records => records?,
+            };
+            if records.is_empty() {
+                break;
+            }
             for record in &records {
                 if let Err(bad) = walk.step(record) {
                     return Ok(Err(bad));
                 }
             }
             progress(walk.sequence());
-            if records.len() < STEP as usize {
-                break;
-            }
         }
-        // A store has a head from its first record on: none at all means that it was taken away.
+        // A store has a head from its first record on: none at all, or none that can be read, means
+        // that it was taken away or damaged.
         let Some(head) = head else {
             return Ok(Err(BadChain::Head(walk.sequence())));
         };

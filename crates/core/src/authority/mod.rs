@@ -1,12 +1,12 @@
 //! The use cases: what can be asked of Sealgate, whether over HTTP or on the command line.
 //!
-//! - [`batch`]: make many keys at once
-//! - [`keys`]: make, list, change, rotate and revoke keys
-//! - [`tokens`]: exchange a key for an access token, renew one, publish what verifies them
-//! - [`verify`]: who is calling, and may they
-//! - [`sealing`]: encrypt and decrypt for a line of keys
-//! - [`logs`]: read, follow and verify the audit log
-//! - [`upkeep`]: follow the change feed, write counts and refusals, record what expired
+//! - `batch`: make many keys at once
+//! - `keys`: make, list, change, rotate and revoke keys
+//! - `tokens`: exchange a key for an access token, renew one, publish what verifies them
+//! - `verify`: who is calling, and may they
+//! - `sealing`: encrypt and decrypt for a line of keys
+//! - `logs`: read, follow and verify the audit log
+//! - `upkeep`: follow the change feed, write counts and refusals, record what expired
 
 mod batch;
 mod keys;
@@ -19,9 +19,8 @@ mod tokens;
 mod upkeep;
 mod verify;
 
-use std::sync::Arc;
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, RwLock};
 
 use sealgate_token::jwt::{Algorithm, SigningKey};
 
@@ -35,6 +34,7 @@ use self::rate::RateLimits;
 pub use self::sealing::{SealingOffer, TextSealed};
 use self::token_cache::TokenCache;
 pub use self::tokens::Grant;
+use self::upkeep::Reload;
 pub use self::verify::{Credential, Identity, Unsettled};
 use crate::audit::{Action, Actor, Chain, Event, Origin, Refusals};
 use crate::clock::{Clock, Timestamp};
@@ -134,11 +134,10 @@ pub struct Authority {
     hasher: KeyHasher,
     chain: Chain,
     ring: Keyring,
-    /// Whether every key of the store is in the keyring.
-    ring_is_complete: AtomicBool,
     /// When the feed was last known to be read to its end, in unix milliseconds.
     synced_at: AtomicI64,
     feed: tokio::sync::Mutex<FeedPosition>,
+    reload: Mutex<Option<Reload>>,
     questions: Questions,
     tokens: TokenCache,
     signing: RwLock<Arc<[Arc<SigningKey>]>>,
@@ -162,9 +161,9 @@ impl Authority {
             hasher: KeyHasher::new(&master.pepper()),
             chain: Chain::new(&master.audit_key()),
             ring: Keyring::default(),
-            ring_is_complete: AtomicBool::new(false),
             synced_at: AtomicI64::new(i64::MIN),
             feed: tokio::sync::Mutex::default(),
+            reload: Mutex::default(),
             questions: Questions::default(),
             tokens: TokenCache::new(settings.token_cache, random.as_ref()),
             signing: RwLock::new(Arc::new([])),
@@ -216,9 +215,10 @@ impl Authority {
                 Change::InsertDataKey(_) | Change::InsertSigningKey(_) => {}
             }
         }
+        let as_of = self.ring.moment();
         self.store.commit(Commit { changes, events }).await?;
         if self.is_started() {
-            self.learn_all(&news);
+            self.learn_all(&news, as_of);
         }
         Ok(())
     }

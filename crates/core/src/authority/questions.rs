@@ -10,6 +10,8 @@ use super::Authority;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::key::{KeyId, KeyPrefix, KeyRecord};
+use crate::keyring::Moment;
+use crate::store::{Keys, StoreError};
 
 /// Questions under way at once.
 const AT_ONCE: usize = 16;
@@ -61,6 +63,12 @@ impl Questions {
         absent.insert(question, now.plus_millis(ABSENT_MILLIS));
     }
 
+    /// Forgets what was absent: the store is another one.
+    pub(super) fn forget_all(&self) {
+        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        absent.clear();
+    }
+
     fn forget_absent(&self, record: &KeyRecord) {
         let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
         if !absent.is_empty() {
@@ -71,11 +79,49 @@ impl Questions {
 }
 
 impl Authority {
+    /// Takes what the store answered into the keyring.
+    pub(super) fn learn(&self, keys: &Keys, as_of: Moment) {
+        self.note_damaged(&keys.damaged, as_of);
+        self.learn_all(&keys.records, as_of);
+    }
+
     /// Takes copies of keys into the keyring.
-    pub(super) fn learn_all(&self, records: &[KeyRecord]) {
+    pub(super) fn learn_all(&self, records: &[KeyRecord], as_of: Moment) {
         for record in records {
-            self.ring.apply(record);
+            self.ring.apply_as_of(record, as_of);
             self.questions.forget_absent(record);
+        }
+    }
+
+    /// Stops honouring keys whose rows cannot be read, and tells the operator once.
+    pub(super) fn note_damaged(&self, damaged: &[KeyId], as_of: Moment) {
+        for key_id in damaged {
+            if self.ring.condemn(*key_id, as_of) {
+                tracing::error!(
+                    %key_id,
+                    "a key cannot be read: its row was damaged or tampered with; it is refused",
+                );
+            }
+        }
+    }
+
+    /// Every key with a prefix, for who must know them all.
+    ///
+    /// # Errors
+    /// If one of them is damaged, or the store cannot be read.
+    pub(super) async fn keys_with_prefix(
+        &self,
+        prefix: KeyPrefix,
+    ) -> Result<Vec<KeyRecord>, Error> {
+        let as_of = self.ring.moment();
+        let keys = self.store.keys_with_prefix(prefix).await?;
+        self.note_damaged(&keys.damaged, as_of);
+        match keys.damaged.first() {
+            None => Ok(keys.records),
+            Some(id) => {
+                let why = format!("the row of the key {id} is damaged");
+                Err(StoreError::Unreadable(why).into())
+            }
         }
     }
 
@@ -113,14 +159,30 @@ impl Authority {
     async fn put_to_store(&self, question: Question, now: Timestamp) -> Result<(), Error> {
         let closed = |_| Error::Internal("the places for questions are gone".to_owned());
         let _place = self.questions.places.acquire().await.map_err(closed)?;
-        let records = match question {
-            Question::Prefix(prefix) => self.store.keys_with_prefix(prefix).await?,
-            Question::Id(id) => Vec::from_iter(self.store.key(id).await?),
-        };
-        if records.is_empty() {
-            self.questions.remember_absent(question, now);
+        loop {
+            let as_of = self.ring.moment();
+            let keys = match question {
+                Question::Prefix(prefix) => self.store.keys_with_prefix(prefix).await?,
+                Question::Id(id) => self.key_as_page(id).await?,
+            };
+            self.learn(&keys, as_of);
+            // Otherwise it was asked of a store that another has taken the place of.
+            if self.ring.remembers(as_of) {
+                if keys.records.is_empty() {
+                    self.questions.remember_absent(question, now);
+                }
+                return Ok(());
+            }
         }
-        self.learn_all(&records);
-        Ok(())
+    }
+
+    async fn key_as_page(&self, id: KeyId) -> Result<Keys, Error> {
+        if self.ring.is_condemned(id) {
+            return Ok(Keys::default());
+        }
+        Ok(Keys {
+            records: Vec::from_iter(self.store.key(id).await?),
+            ..Keys::default()
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! What a running server does besides answering: follow the change feed, write what was counted,
 //! record what expired.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use super::{Authority, Caller};
 use crate::audit::{Action, Actor, Origin};
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::key::Status;
-use crate::store::{Change, Commit, StoreError};
+use crate::key::{KeyId, Status};
+use crate::keyring::Moment;
+use crate::store::{Change, Commit, FeedPosition, StoreError};
 
 /// Rows of the change feed read at once.
 const FEED_STEP: u32 = 1_000;
@@ -19,6 +21,13 @@ const LOAD_STEP: u32 = 5_000;
 const UPKEEP_STEP: u32 = 1_000;
 /// How long a request waits for news from the store when there were none for too long.
 const SYNC_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How far all keys were read anew, after the change feed was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reload {
+    begin: Moment,
+    after: Option<KeyId>,
+}
 
 impl Authority {
     /// Takes up the change feed: from here on [`Authority::verify`] can be asked, and
@@ -43,7 +52,7 @@ impl Authority {
     /// Whether every key of the store is in the keyring.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.ring_is_complete.load(Ordering::Acquire)
+        self.ring.is_complete()
     }
 
     /// Reads every key into the keyring; requests are answered meanwhile, by asking the store.
@@ -51,46 +60,93 @@ impl Authority {
     /// # Errors
     /// If the store cannot be read.
     pub async fn load_keys(&self) -> Result<(), Error> {
+        let begin = self.ring.moment();
         let mut after = None;
         loop {
-            let keys = self.store.keys_after(after, LOAD_STEP).await?;
-            self.learn_all(&keys);
-            match keys.last() {
-                Some(last) if keys.len() == LOAD_STEP as usize => after = Some(last.id),
-                _ => break,
+            after = self.load_page(after).await?;
+            if after.is_none() {
+                break;
             }
             tokio::task::yield_now().await;
         }
-        self.ring_is_complete.store(true, Ordering::Release);
+        self.ring.complete(begin);
         Ok(())
     }
 
-    /// Reads the change feed to its end.
+    /// Reads some keys into the keyring; tells where to go on if there are more.
+    async fn load_page(&self, after: Option<KeyId>) -> Result<Option<KeyId>, Error> {
+        let as_of = self.ring.moment();
+        let keys = self.store.keys_after(after, LOAD_STEP).await?;
+        self.learn(&keys, as_of);
+        Ok(keys.next.map(|next| next.id))
+    }
+
+    /// Reads the change feed to its end. Where that was lost, all keys are read anew, while requests
+    /// are answered by asking the store.
     ///
     /// # Errors
     /// If the store cannot be read; keys are then honoured for as long as the settings say.
     pub async fn sync(&self) -> Result<(), Error> {
-        let mut position = self.feed.lock().await;
+        self.follow(&mut *self.feed.lock().await).await?;
+        while let Some(reload) = self.reload() {
+            let next = self.load_page(reload.after).await?;
+            self.loaded(reload, next);
+            self.follow(&mut *self.feed.lock().await).await?;
+        }
+        Ok(())
+    }
+
+    async fn follow(&self, position: &mut FeedPosition) -> Result<(), Error> {
         loop {
-            let asked_at = self.now();
+            let (asked_at, as_of) = (self.now(), self.ring.moment());
             let feed = self.store.feed_since(*position, FEED_STEP).await?;
             if feed.signing_keys || feed.lost {
                 self.load_signing_keys().await?;
             }
             if feed.lost {
-                self.ring_is_complete.store(false, Ordering::Release);
-                let end = self.store.feed_position().await?;
-                self.load_keys().await?;
-                *position = end;
-                continue;
+                self.start_over();
+            } else {
+                self.note_damaged(&feed.damaged, as_of);
+                self.learn_all(&feed.keys, as_of);
             }
-            self.learn_all(&feed.keys);
             *position = feed.position;
-            if !feed.more {
+            if !feed.more && !feed.lost {
                 self.synced_at
                     .store(asked_at.as_millis(), Ordering::Release);
                 return Ok(());
             }
+        }
+    }
+
+    /// Forgets every key: the store was put back to an earlier state perhaps, where versions that
+    /// are known here were never written.
+    fn start_over(&self) {
+        tracing::warn!("the change feed does not reach back to what was read: loading all keys");
+        let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ring.forget_all();
+        self.questions.forget_all();
+        *reload = Some(Reload {
+            begin: self.ring.moment(),
+            after: None,
+        });
+    }
+
+    fn reload(&self) -> Option<Reload> {
+        *self.reload.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of how far the keys were read, unless that was begun anew meanwhile.
+    fn loaded(&self, done: Reload, next: Option<KeyId>) {
+        let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        if *reload != Some(done) {
+            return;
+        }
+        *reload = next.map(|id| Reload {
+            after: Some(id),
+            ..done
+        });
+        if next.is_none() {
+            self.ring.complete(done.begin);
         }
     }
 
@@ -108,12 +164,21 @@ impl Authority {
         if self.staleness_millis(now) <= self.settings.max_staleness_millis {
             return Ok(());
         }
-        match tokio::time::timeout(SYNC_PATIENCE, self.sync()).await {
+        match tokio::time::timeout(SYNC_PATIENCE, self.catch_up()).await {
             Ok(synced) => synced,
             Err(_) => Err(Error::Unavailable(StoreError::Unavailable(
                 "no news from it for too long".to_owned(),
             ))),
         }
+    }
+
+    /// Reads the feed unless somebody just did, while this waited for its turn.
+    async fn catch_up(&self) -> Result<(), Error> {
+        let mut position = self.feed.lock().await;
+        if self.staleness_millis(self.now()) <= self.settings.max_staleness_millis {
+            return Ok(());
+        }
+        self.follow(&mut position).await
     }
 
     /// Writes what was counted since the last time.
@@ -182,9 +247,12 @@ impl Authority {
             status: None,
         };
         loop {
+            let as_of = self.ring.moment();
             let due = self.store.keys_to_expire(now, UPKEEP_STEP).await?;
-            let is_last = due.len() < UPKEEP_STEP as usize;
+            self.note_damaged(&due.damaged, as_of);
+            let is_last = due.next.is_none();
             let due = due
+                .records
                 .into_iter()
                 .filter(|key| key.status(now) == Status::Expired);
             let (mut changes, mut events) = (Vec::new(), Vec::new());

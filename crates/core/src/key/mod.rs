@@ -1,5 +1,5 @@
 //! Managed keys: how they are written ([`format`]), what the store keeps of one ([`KeyRecord`]), and
-//! the life cycle they go through ([`state`]).
+//! the life cycle they go through (`state`).
 
 mod format;
 mod state;

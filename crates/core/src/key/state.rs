@@ -222,10 +222,12 @@ impl KeyRecord {
     /// Records that the expiry has passed.
     ///
     /// # Errors
-    /// If it has not.
+    /// If it has not, or the key is switched off: it stays so, whatever becomes of its expiry.
     pub fn expire(self, now: Timestamp) -> Result<Self, IllegalTransition> {
         match self.status(now) {
-            Status::Expired => Ok(self.into_state(KeyState::Expired)),
+            Status::Expired if self.state != KeyState::Disabled => {
+                Ok(self.into_state(KeyState::Expired))
+            }
             from => Err(IllegalTransition {
                 from,
                 wanted: "expired",
@@ -398,6 +400,17 @@ mod tests {
                 .is_honoured(late)
         );
         assert!(key().expire(NOW).is_err());
+    }
+
+    #[test]
+    fn a_disabled_key_stays_disabled_whatever_becomes_of_its_expiry() {
+        let late = Timestamp::from_seconds(3_000);
+        let disabled = key().disable(NOW).unwrap();
+        assert_eq!(disabled.status(late), Status::Expired);
+        assert!(disabled.clone().expire(late).is_err());
+        let moved = disabled.expire_at(None, late).unwrap();
+        assert_eq!(moved.status(late), Status::Disabled);
+        assert!(!moved.is_honoured(late));
     }
 
     #[test]

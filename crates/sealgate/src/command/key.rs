@@ -16,7 +16,8 @@ use crate::output::{Output, Style, date_time, print_line, relative, shown, thous
 #[derive(Args, Debug)]
 pub struct Reference {
     /// The key's id, or its first eight characters
-    #[arg(long, value_name = "KEY_ID")]
+    // Those of a key of the original system can begin with a hyphen.
+    #[arg(long, value_name = "KEY_ID", allow_hyphen_values = true)]
     id: String,
 }
 

@@ -25,7 +25,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Those whose name begins with this; or the key with this id or prefix
-    #[arg(long, short = 'q', value_name = "TEXT")]
+    #[arg(long, short = 'q', value_name = "TEXT", allow_hyphen_values = true)]
     search: Option<String>,
 
     /// Those in one state

@@ -138,6 +138,8 @@ fn parse_seconds(text: &str) -> Result<u32, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -155,6 +157,15 @@ mod tests {
             "", "s", "90", "-1s", "+1s", "1.5h", "24 h", "1w", "9999999d", "1é",
         ] {
             assert!(parse_seconds(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_grace_that_is_taken_reads_back_in_seconds(text in "[0-9]{0,12}[smhd]|\\PC*") {
+            if let Ok(seconds) = parse_seconds(&text) {
+                prop_assert_eq!(parse_seconds(&format!("{seconds}s")), Ok(seconds));
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use sealgate_core::audit::Action;
 use serde_json::Value;
 
 use super::read;
+use crate::named_test;
 use crate::support::Home;
 
 #[test]
@@ -152,9 +153,7 @@ fn every_test_that_the_threat_model_names_exists() {
     let mut checked = 0;
     for name in named {
         let (path, test) = name.split_once("::").expect("a file and a function");
-        let source = read(path);
-        let is_test = after(&source, &format!("fn {test}()")).is_some();
-        assert!(is_test, "{path} has no test {test}");
+        assert_eq!(named_test::check(&read(path), test), Ok(()), "{name}");
         checked += 1;
     }
     assert!(checked > 30, "the threat model was not read");

@@ -12,6 +12,7 @@
 
 mod http;
 mod server;
+mod stopwatch;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 
 pub use self::http::{Request, Response};
 pub use self::server::Server;
+pub use self::stopwatch::Stopwatch;
 
 /// A directory to run in, with a data directory beside it; both are gone when it is dropped.
 ///

@@ -73,6 +73,8 @@ fn bearer(value: &str) -> Result<&str, Problem> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -123,6 +125,37 @@ mod tests {
         for name in [API_KEY, AUTHORIZATION] {
             let twice = [(name.clone(), &b"Bearer a"[..]), (name, b"Bearer a")];
             assert_eq!(reason(&twice), Some("duplicate_credential"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_read_as_it_stands(value in vec(any::<u8>(), 0..60)) {
+            if let Ok(header) = HeaderValue::from_bytes(&value) {
+                let headers = HeaderMap::from_iter([(API_KEY, header)]);
+                if let Ok(presented) = Presented::read(&headers) {
+                    prop_assert_eq!(presented.key.map(str::as_bytes), Some(&*value));
+                    prop_assert_eq!(presented.token, None);
+                }
+            }
+        }
+
+        #[test]
+        fn a_token_is_the_end_of_its_header_and_reads_back(
+            scheme in "([Bb][Ee]arer|BEARER)? {0,2}",
+            rest in vec(any::<u8>(), 0..60),
+        ) {
+            let value = [scheme.as_bytes(), &rest].concat();
+            if let Ok(header) = HeaderValue::from_bytes(&value) {
+                let headers = HeaderMap::from_iter([(AUTHORIZATION, header)]);
+                if let Ok(presented) = Presented::read(&headers) {
+                    let token = presented.token.expect("the header was read");
+                    prop_assert!(!token.is_empty() && !token.starts_with(' '));
+                    prop_assert!(value.ends_with(token.as_bytes()));
+                    let again = format!("Bearer {token}");
+                    prop_assert_eq!(bearer(&again).ok(), Some(token));
+                }
+            }
         }
     }
 }

@@ -120,6 +120,9 @@ fn parse_address(entry: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn client(peer: &str, forwarded: &[&str]) -> String {
@@ -171,5 +174,31 @@ mod tests {
         assert_eq!(client("10.0.0.1", &[""]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_writes_is_not_believed_where_a_proxy_added_its_address(
+            written in vec("[ -~]{0,40}|((10|192)\\.0\\.[0-9]\\.[0-9]{1,3},? ?){0,4}", 0..3),
+            on_a_line_of_its_own: bool,
+        ) {
+            let mut lines = written.clone();
+            match lines.last_mut() {
+                Some(last) if !on_a_line_of_its_own => last.push_str(", 198.51.100.7"),
+                _ => lines.push("198.51.100.7".to_owned()),
+            }
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            prop_assert_eq!(client("10.0.0.1", &lines), "198.51.100.7");
+        }
+
+        #[test]
+        fn a_client_is_the_peer_or_an_address_that_was_named(
+            entries in vec("[0-9a-f:.\\[\\] ]{0,24}|10\\.0\\.0\\.[0-9]{1,3}(:[0-9]{1,5})?", 0..5),
+        ) {
+            let found = client("10.0.0.1", &[&entries.join(",")]);
+            let named = entries.iter().filter_map(|entry| parse_address(entry.trim()));
+            let mut known = named.chain(["10.0.0.1".parse().unwrap()]);
+            prop_assert!(known.any(|address| address.to_string() == found), "{}", found);
+        }
     }
 }

@@ -29,7 +29,13 @@ pub(crate) async fn authenticate(
     let identity = identify(&server.authority, &presented, &arrival).await?;
     request.extensions_mut().insert(identity.clone());
     let mut response = next.run(request).await;
-    if response.status() < StatusCode::BAD_REQUEST {
+    // What is refused gets a record of its own.
+    let is_refusal = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    if !is_refusal.contains(&response.status()) {
         count(&server.authority, &identity, &arrival, response.status()).await?;
     }
     if let Some(allowance) = identity.allowance() {
@@ -95,11 +101,11 @@ async fn count(
             ..Origin::default()
         }
     };
-    let served = authority.served(
-        identity.key_id(),
-        &arrival.route.name,
-        &origin,
-        status.as_u16(),
-    );
+    let route = if status < StatusCode::BAD_REQUEST {
+        Arc::clone(&arrival.route.name)
+    } else {
+        format!("{} {}", arrival.route.name, status.as_u16()).into()
+    };
+    let served = authority.served(identity.key_id(), &route, &origin, status.as_u16());
     Ok(served.await?)
 }

@@ -183,6 +183,27 @@ async fn a_served_request_is_counted_under_its_route() {
 }
 
 #[tokio::test]
+async fn a_request_of_an_honoured_key_that_ends_in_an_error_is_counted_with_its_status() {
+    let world = World::new().await;
+    let key = world.key("api:write").await;
+    for _ in 0..3 {
+        let answer = post("/api/decrypt")
+            .key(&key.text)
+            .json(&json!({"ciphertext": "sg1.AAAA"}))
+            .send(&world)
+            .await;
+        answer.error(400, "invalid_request");
+    }
+    world.authority.write_uses().await.unwrap();
+    let path = format!("/api/auth/keys/{}/logs", key.id);
+    let logs = get(&path).key(&world.admin.text).send(&world).await.ok();
+    let counted = &logs["events"][0];
+    assert_eq!(counted["path"], "/api/decrypt");
+    assert_eq!(counted["status"], 400);
+    assert_eq!(counted["details"]["count"], 3);
+}
+
+#[tokio::test]
 async fn every_served_request_is_recorded_where_the_settings_want_it() {
     let settings = Settings {
         audit_all_requests: true,

@@ -52,7 +52,7 @@ CREATE INDEX api_key_listing ON api_key (environment, status, id);
 CREATE INDEX api_key_name ON api_key (name_folded, id);
 CREATE INDEX api_key_listing_name ON api_key (environment, status, name_folded, id);
 CREATE INDEX api_key_expiry ON api_key (expires_at, id)
-    WHERE status IN ('active', 'disabled') AND expires_at IS NOT NULL;
+    WHERE status = 'active' AND expires_at IS NOT NULL;
 CREATE INDEX api_key_active_admin ON api_key (id) WHERE is_admin = 1 AND status = 'active';
 
 -- `sequence` has no gaps; `hash` ties each record to the one before it.

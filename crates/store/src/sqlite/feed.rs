@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::Readers;
 use super::error::Failure;
-use super::keys::{self, columns};
+use super::keys::{self, Found, columns};
 use super::statement::{Bulk, Statement};
 use super::transaction::Transaction;
 
@@ -32,7 +32,7 @@ const INSERT: Bulk = Bulk {
 pub const SINCE: &str = concat!(
     "SELECT ",
     columns!(),
-    ", feed_floor, (SELECT max(sequence) FROM feed), sequence, kind FROM meta \
+    ", feed_floor, (SELECT max(sequence) FROM feed), sequence, kind, subject FROM meta \
      LEFT JOIN feed ON sequence > ? LEFT JOIN api_key ON id = subject \
      WHERE only = 1 ORDER BY sequence LIMIT ?"
 );
@@ -42,6 +42,7 @@ const FLOOR: usize = keys::COLUMNS;
 const END: usize = FLOOR + 1;
 const SEQUENCE: usize = END + 1;
 const KIND: usize = SEQUENCE + 1;
+const SUBJECT: usize = KIND + 1;
 
 pub const POSITION: &str = "SELECT max(sequence) FROM feed";
 
@@ -61,6 +62,7 @@ impl Readers {
         let mut feed = Feed {
             position: after,
             keys: Vec::new(),
+            damaged: Vec::new(),
             signing_keys: false,
             lost: false,
             more: rows.len() > limit as usize,
@@ -88,8 +90,12 @@ impl Readers {
             };
             feed.position = position(Some(sequence))?;
             match row.try_get(KIND)? {
-                KEY if seen.insert(row.try_get(0)?) => {
-                    feed.keys.push(keys::read(row, &self.cipher)?);
+                KEY if seen.insert(row.try_get(SUBJECT)?) => {
+                    match keys::find(row, row.try_get(SUBJECT)?, &self.cipher)? {
+                        Found::Key(key) => feed.keys.push(key),
+                        Found::Damaged(id) => feed.damaged.push(id),
+                        Found::Nameless => {}
+                    }
                 }
                 SIGNING_KEY => feed.signing_keys = true,
                 _ => {}

@@ -1,20 +1,19 @@
 //! The table of keys: how a [`KeyRecord`] is written and read, and every look-up that is no listing.
 
-use std::fmt::Write as _;
-
 use futures_util::TryStreamExt as _;
 use sealgate_core::clock::Timestamp;
 use sealgate_core::key::{KeyHash, KeyId, KeyPrefix, KeyRecord, KeyState, Salt, Status};
 use sealgate_core::network::AllowList;
 use sealgate_core::permission::Permissions;
-use sealgate_core::secret::Secret;
-use sealgate_core::store::{Change, StoreError, fold};
+use sealgate_core::store::{Change, Cursor, Keys, StoreError, fold};
+use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::Readers;
 use super::error::Failure;
-use super::statement::{Bulk, Columns, Statement, placeholders};
+use super::rights::Rights;
+use super::statement::{Bulk, Columns, Statement, placeholders, read_id};
 use super::transaction::{Transaction, conflict_if_duplicate};
 use crate::cipher::{ColumnCipher, Place};
 
@@ -75,7 +74,7 @@ pub const AFTER: &str = concat!(
 pub const TO_EXPIRE: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM api_key WHERE status IN ('active', 'disabled') AND expires_at <= ? \
+    " FROM api_key WHERE status = 'active' AND expires_at <= ? \
      ORDER BY expires_at, id LIMIT ?"
 );
 
@@ -88,39 +87,97 @@ impl Readers {
         row.map(|row| read(&row, &self.cipher)).transpose()
     }
 
-    pub async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Vec<KeyRecord>, Failure> {
-        self.fetch_keys(sqlx::query(BY_PREFIX).bind(prefix.as_str()))
-            .await
+    pub async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, Failure> {
+        let statement = sqlx::query(BY_PREFIX).bind(prefix.as_str());
+        self.fetch_keys(statement, u32::MAX, by_id).await
     }
 
-    pub async fn keys_after(
-        &self,
-        after: Option<KeyId>,
-        limit: u32,
-    ) -> Result<Vec<KeyRecord>, Failure> {
+    pub async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, Failure> {
         // The nil UUID is nobody's identifier (RFC 9562, section 5.9), and the lowest.
         let after = after.unwrap_or(KeyId(Uuid::nil()));
-        self.fetch_keys(sqlx::query(AFTER).bind(after.to_string()).bind(limit))
-            .await
+        let statement = sqlx::query(AFTER)
+            .bind(after.to_string())
+            .bind(i64::from(limit) + 1);
+        self.fetch_keys(statement, limit, by_id).await
     }
 
-    pub async fn keys_to_expire(
+    pub async fn keys_to_expire(&self, now: Timestamp, limit: u32) -> Result<Keys, Failure> {
+        let statement = sqlx::query(TO_EXPIRE)
+            .bind(now.as_millis())
+            .bind(i64::from(limit) + 1);
+        self.fetch_keys(statement, limit, by_id).await
+    }
+
+    /// Decodes rows while SQLite still looks for the next. A row beyond `limit` tells that there is
+    /// another page; `place_of` tells where that starts, from the last row of this one.
+    pub async fn fetch_keys(
         &self,
-        now: Timestamp,
+        statement: Statement<'_>,
         limit: u32,
-    ) -> Result<Vec<KeyRecord>, Failure> {
-        self.fetch_keys(sqlx::query(TO_EXPIRE).bind(now.as_millis()).bind(limit))
-            .await
-    }
-
-    /// Decodes rows while SQLite still looks for the next.
-    pub async fn fetch_keys(&self, statement: Statement<'_>) -> Result<Vec<KeyRecord>, Failure> {
+        place_of: impl Fn(&SqliteRow, KeyId) -> Result<Cursor, sqlx::Error>,
+    ) -> Result<Keys, Failure> {
         let mut rows = statement.fetch(&self.pool);
-        let mut keys = Vec::new();
+        let (mut keys, mut count, mut last) = (Keys::default(), 0, None);
         while let Some(row) = rows.try_next().await? {
-            keys.push(read(&row, &self.cipher)?);
+            if count == limit {
+                let place = last.map(|(row, id)| place_of(&row, id));
+                keys.next = place.transpose()?;
+                break;
+            }
+            count += 1;
+            let id = match find(&row, row.try_get(0)?, &self.cipher)? {
+                Found::Key(key) => {
+                    let id = key.id;
+                    keys.records.push(key);
+                    id
+                }
+                Found::Damaged(id) => {
+                    keys.damaged.push(id);
+                    id
+                }
+                Found::Nameless => continue,
+            };
+            last = Some((row, id));
         }
         Ok(keys)
+    }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "other places are read from the row"
+)]
+const fn by_id(_: &SqliteRow, id: KeyId) -> Result<Cursor, sqlx::Error> {
+    Ok(Cursor { name: None, id })
+}
+
+/// What a row turned out to be.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are the large one, and it moves on at once"
+)]
+pub enum Found {
+    /// A key.
+    Key(KeyRecord),
+    /// One that cannot be read, or is not there any more.
+    Damaged(KeyId),
+    /// Nothing that ever was a key.
+    Nameless,
+}
+
+/// Reads a row that begins with [`columns`] and should be the key that `id` names; damage to it is
+/// no error, so that other keys can still be read.
+pub fn find(row: &SqliteRow, id: &str, cipher: &ColumnCipher) -> Result<Found, Failure> {
+    match read(row, cipher) {
+        Ok(key) => Ok(Found::Key(key)),
+        Err(Failure(StoreError::Unreadable(why))) => Ok(if let Some(key_id) = read_id(id) {
+            tracing::debug!(%key_id, why, "the row of a key cannot be read");
+            Found::Damaged(key_id)
+        } else {
+            tracing::error!(why, "a row of no key is among the keys");
+            Found::Nameless
+        }),
+        Err(other) => Err(other),
     }
 }
 
@@ -182,7 +239,7 @@ fn bind_settings<'q>(
     version: u32,
     cipher: &ColumnCipher,
 ) -> Statement<'q> {
-    let (id, vouches) = (key.id.to_string(), rights(key, version));
+    let (id, vouches) = (key.id.to_string(), Rights::of(key, version).to_bytes());
     let token_secret = cipher.seal(token_secret_of(&id, &vouches), key.token_secret.expose());
     let state = StateColumns::from(&key.state);
     statement
@@ -210,93 +267,77 @@ fn bind_settings<'q>(
 }
 
 /// Reads a key from a row that begins with [`columns`].
-pub fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<KeyRecord, Failure> {
+fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<KeyRecord, Failure> {
     let mut columns = Columns::of(row);
+    // In the order of the columns.
     let id = columns.key_id()?;
-    let sealed: &[u8];
-    // The fields stand in the order of the columns.
-    let mut key = KeyRecord {
-        id,
-        prefix: KeyPrefix::parse(columns.take()?).ok_or_else(|| columns.wrong())?,
-        salt: Salt(columns.bytes()?),
-        hash: KeyHash::new(columns.bytes()?),
-        token_secret: {
-            // Opened at the end, when all that it vouches for is read.
-            sealed = columns.take()?;
-            Secret::new([0; 32])
-        },
-        name: columns.take()?,
-        description: columns.take()?,
-        permissions: Permissions::parse(columns.take()?).map_err(|_| columns.wrong())?,
-        is_admin: columns.take()?,
-        environment: columns.parsed()?,
-        rate_limit: columns.optional_number()?,
-        allowed_ips: read_networks(columns.take()?).ok_or_else(|| columns.wrong())?,
-        state: read_state(&mut columns)?,
-        created_at: columns.time()?,
-        expires_at: columns.optional_time()?,
-        rotated_from: columns.optional_key_id()?,
-        lineage: columns.key_id()?,
-        last_used_at: columns.optional_time()?,
-        use_count: columns.number()?,
-        version: columns.number()?,
+    let prefix = KeyPrefix::parse(columns.take()?).ok_or_else(|| columns.wrong())?;
+    let salt = Salt(columns.bytes()?);
+    let hash = KeyHash::new(columns.bytes()?);
+    let sealed: &[u8] = columns.take()?;
+    let (name, description) = (columns.take()?, columns.take()?);
+    let permissions = Permissions::parse(columns.take()?).map_err(|_| columns.wrong())?;
+    let is_admin = columns.take()?;
+    let environment = columns.parsed()?;
+    let rate_limit = columns.optional_number()?;
+    let allowed_ips = read_networks(columns.take()?).ok_or_else(|| columns.wrong())?;
+    let state = read_state(&mut columns)?;
+    let created_at = columns.time()?;
+    let expires_at = columns.optional_time()?;
+    let rotated_from = columns.optional_key_id()?;
+    let lineage = columns.key_id()?;
+    let last_used_at = columns.optional_time()?;
+    let use_count = columns.number()?;
+    let version = columns.number()?;
+    let rights = Rights {
+        prefix,
+        salt: &salt,
+        hash: &hash,
+        permissions: &permissions,
+        is_admin,
+        environment,
+        rate_limit,
+        allowed_ips: &allowed_ips,
+        state: &state,
+        created_at,
+        expires_at,
+        rotated_from,
+        lineage,
+        version,
     };
-    let vouches = rights(&key, key.version);
-    key.token_secret = cipher.open_secret(token_secret_of(&id.to_string(), &vouches), sealed)?;
-    Ok(key)
+    let token_secret =
+        cipher.open_secret(token_secret_of(&id.to_string(), &rights.to_bytes()), sealed)?;
+    Ok(KeyRecord {
+        id,
+        prefix,
+        salt,
+        hash,
+        token_secret,
+        name,
+        description,
+        permissions,
+        is_admin,
+        environment,
+        rate_limit,
+        allowed_ips,
+        state,
+        created_at,
+        expires_at,
+        rotated_from,
+        lineage,
+        last_used_at,
+        use_count,
+        version,
+    })
 }
 
-const fn token_secret_of<'a>(id: &'a str, vouches: &'a str) -> Place<'a> {
+const fn token_secret_of<'a>(id: &'a str, vouches: &'a [u8]) -> Place<'a> {
     Place {
         table: "api_key",
         column: "token_secret",
         row: id,
         vouches,
     }
-}
-
-/// Everything that decides whether a key is honoured and for what, in one text. The key's encrypted
-/// secret vouches for it: who writes to the database without the master key can neither make a key
-/// an administrator's nor bring a dead one back.
-fn rights(key: &KeyRecord, version: u32) -> String {
-    let mut text = String::with_capacity(512);
-    let hex = |bytes: &[u8], text: &mut String| {
-        for byte in bytes {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text.push('|');
-    };
-    hex(&key.salt.0, &mut text);
-    hex(key.hash.as_bytes(), &mut text);
-    let state = StateColumns::from(&key.state);
-    let times = [
-        Some(key.created_at),
-        key.expires_at,
-        state.grace_until,
-        state.revoked_at,
-    ];
-    for time in times {
-        let _ = write!(text, "{:?}|", time.map(Timestamp::as_millis));
-    }
-    for id in [Some(key.lineage), key.rotated_from, state.rotated_to] {
-        let _ = write!(text, "{:?}|", id.map(|id| id.0.as_u128()));
-    }
-    // None of these texts can hold the bar between them.
-    let _ = write!(
-        text,
-        "{version}|{}|{}|{}|{}|{:?}|{}",
-        key.prefix,
-        key.is_admin,
-        key.environment,
-        key.state.status(),
-        key.rate_limit,
-        key.permissions.as_str()
-    );
-    for network in key.allowed_ips.entries() {
-        text.push('|');
-        text.push_str(&network);
-    }
-    text
 }
 
 fn read_networks(text: &str) -> Option<AllowList> {

@@ -1,24 +1,33 @@
 //! Listings of keys: one statement for each combination of filters, each page of which is a range of
 //! an index however many keys there are.
 
-use sealgate_core::key::{Environment, KeyId, KeyRecord, Status};
+use sealgate_core::key::{Environment, KeyId, Status};
 use sealgate_core::random::first_uuid_of;
-use sealgate_core::store::{Cursor, KeyQuery, fold};
-use sqlx::QueryBuilder;
+use sealgate_core::store::{Cursor, KeyQuery, Keys, fold};
 use sqlx::sqlite::Sqlite;
+use sqlx::{QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use super::Readers;
 use super::error::Failure;
-use super::keys::columns;
+use super::keys::{self, columns};
 
 impl Readers {
-    pub async fn keys(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, Failure> {
-        self.fetch_keys(statement(query).build()).await
+    pub async fn keys(&self, query: &KeyQuery) -> Result<Keys, Failure> {
+        let is_by_name = query.name.is_some();
+        self.fetch_keys(statement(query).build(), query.limit, |row, id| {
+            let name = is_by_name.then(|| row.try_get(NAME_FOLDED)).transpose()?;
+            Ok(Cursor { name, id })
+        })
+        .await
     }
 }
 
-/// The statement that answers a query.
+/// The column of [`statement`] after those of the key.
+const NAME_FOLDED: usize = keys::COLUMNS;
+
+/// The statement that answers a query, with one key more than asked for: it tells whether there is
+/// another page.
 pub fn statement(query: &KeyQuery) -> QueryBuilder<Sqlite> {
     let range = Range::of(query);
     let mut sql = QueryBuilder::new("");
@@ -45,7 +54,7 @@ pub fn statement(query: &KeyQuery) -> QueryBuilder<Sqlite> {
     } else {
         " ORDER BY id DESC"
     });
-    sql.push(" LIMIT ").push_bind(query.limit);
+    sql.push(" LIMIT ").push_bind(i64::from(query.limit) + 1);
     sql
 }
 

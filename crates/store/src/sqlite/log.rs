@@ -2,6 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 use sealgate_core::audit::{Chain, ChainHash, Event, Head, Query, Record};
+use sealgate_core::store::StoreError;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::Readers;
@@ -147,8 +148,21 @@ impl Readers {
     }
 
     pub async fn audit_after(&self, after: u64, limit: u32) -> Result<Vec<Record>, Failure> {
-        self.fetch_records(sqlx::query(AFTER).bind(after.cast_signed()).bind(limit))
-            .await
+        let statement = sqlx::query(AFTER).bind(after.cast_signed()).bind(limit);
+        let mut rows = statement.fetch(&self.pool);
+        let mut records: Vec<Record> = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            match read(&row) {
+                Ok(record) => records.push(record),
+                Err(Failure(StoreError::Unreadable(_))) if !records.is_empty() => break,
+                Err(Failure(StoreError::Unreadable(_))) => {
+                    let sequence = Columns::of(&row).number()?;
+                    return Err(StoreError::DamagedRecord(sequence).into());
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(records)
     }
 
     pub async fn audit_head(&self) -> Result<Option<Head>, Failure> {
@@ -181,11 +195,19 @@ fn read(row: &SqliteRow) -> Result<Record, Failure> {
             user_agent: columns.take()?,
             method: columns.take()?,
             path: columns.take()?,
-            status: columns.optional_number()?,
+            status: read_status(&mut columns)?,
             request_id: columns.take()?,
             details: columns.take()?,
         },
     })
+}
+
+/// No answer has the status 0, which the chain takes for none.
+fn read_status(columns: &mut Columns<'_>) -> Result<Option<u16>, Failure> {
+    match columns.optional_number()? {
+        Some(0) => Err(columns.wrong()),
+        status => Ok(status),
+    }
 }
 
 fn read_head(row: &SqliteRow) -> Result<Head, Failure> {

@@ -14,6 +14,7 @@ mod listing;
 mod log;
 #[cfg(test)]
 mod plans;
+mod rights;
 mod schema;
 mod secrets;
 mod statement;
@@ -32,7 +33,8 @@ use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord};
 use sealgate_core::master::MasterKey;
 use sealgate_core::random::Random;
 use sealgate_core::store::{
-    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, SigningKeyRecord, Store, StoreError,
+    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SigningKeyRecord, Store,
+    StoreError,
 };
 use sealgate_core::tally::Counted;
 use sqlx::sqlite::SqlitePool;
@@ -117,27 +119,19 @@ impl Store for Sqlite {
         Ok(self.readers.key(id).await?)
     }
 
-    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, StoreError> {
         Ok(self.readers.keys_with_prefix(prefix).await?)
     }
 
-    async fn keys(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys(&self, query: &KeyQuery) -> Result<Keys, StoreError> {
         Ok(self.readers.keys(query).await?)
     }
 
-    async fn keys_after(
-        &self,
-        after: Option<KeyId>,
-        limit: u32,
-    ) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, StoreError> {
         Ok(self.readers.keys_after(after, limit).await?)
     }
 
-    async fn keys_to_expire(
-        &self,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<KeyRecord>, StoreError> {
+    async fn keys_to_expire(&self, now: Timestamp, limit: u32) -> Result<Keys, StoreError> {
         Ok(self.readers.keys_to_expire(now, limit).await?)
     }
 

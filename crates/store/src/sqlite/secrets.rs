@@ -105,7 +105,7 @@ const fn data_key_of(row: &str) -> Place<'_> {
         table: "lineage_key",
         column: "key",
         row,
-        vouches: "",
+        vouches: b"",
     }
 }
 
@@ -114,6 +114,6 @@ const fn pkcs8_of(kid: &str) -> Place<'_> {
         table: "signing_key",
         column: "pkcs8",
         row: kid,
-        vouches: "",
+        vouches: b"",
     }
 }

@@ -39,7 +39,7 @@ pub const ADD_TO_KEYS: Bulk = Bulk {
 pub const OPEN: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM uses WHERE key_id = ? ORDER BY minute DESC, address DESC, route DESC"
+    " FROM uses WHERE key_id = ? ORDER BY minute DESC, address DESC, route DESC LIMIT 1000"
 );
 
 pub const BEFORE: &str = concat!(

@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(pen.write(&[insert_and_fail(8)]).await, [conflict()]);
         let store = fixture.open().await;
         assert_eq!(
-            store.keys_after(None, 10).await.unwrap(),
+            store.keys_after(None, 10).await.unwrap().records,
             [0, 1, 2, 3].map(key)
         );
         assert_eq!(store.health().await.unwrap().keys, 4);
@@ -280,7 +280,10 @@ mod tests {
             [Ok(0), Ok(0)]
         );
         let store = fixture.open().await;
-        assert_eq!(store.keys_after(None, 10).await.unwrap(), [5, 6].map(key));
+        assert_eq!(
+            store.keys_after(None, 10).await.unwrap().records,
+            [5, 6].map(key)
+        );
         fixture.assert_whole_log(&store, 1 + 2).await;
     }
 

@@ -34,7 +34,7 @@ pub async fn a_commit_stands_or_falls_as_a_whole(engine: impl Engine) {
         let refusal = store.commit(Commit { changes, events }).await;
         assert_eq!(refusal, Err(StoreError::Conflict));
     }
-    assert_eq!(store.keys_after(None, 10).await.unwrap(), [key(1)]);
+    assert_eq!(store.keys_after(None, 10).await.unwrap().records, [key(1)]);
     assert_eq!(store.data_keys(key(1).id).await.unwrap(), []);
     assert_eq!(store.signing_keys().await.unwrap(), []);
     assert_eq!(store.feed_position().await.unwrap(), before);
@@ -57,7 +57,7 @@ pub async fn a_large_commit_keeps_every_row_and_its_order(engine: impl Engine) {
         })
         .await
         .unwrap();
-    assert_eq!(store.keys_after(None, 2_000).await.unwrap(), keys);
+    assert_eq!(store.keys_after(None, 2_000).await.unwrap().records, keys);
     let feed = store.feed_since(FeedPosition(0), 2_000).await.unwrap();
     assert_eq!(feed.keys, keys);
     assert_eq!(assert_whole(&*store).await, 1 + 1_234);
@@ -76,7 +76,7 @@ pub async fn a_duplicate_within_a_large_commit_undoes_all_of_it(engine: impl Eng
         })
         .await;
     assert_eq!(refusal, Err(StoreError::Conflict));
-    assert_eq!(store.keys_after(None, 1).await.unwrap(), []);
+    assert_eq!(store.keys_after(None, 1).await.unwrap().records, []);
     assert_eq!(store.health().await.unwrap().keys, 0);
 }
 
@@ -96,7 +96,7 @@ pub async fn commits_from_many_tasks_at_once_all_stand(engine: impl Engine) {
     for task in tasks.collect::<Vec<_>>() {
         task.await.unwrap().unwrap();
     }
-    assert_eq!(one.keys_after(None, 100).await.unwrap().len(), 50);
+    assert_eq!(one.keys_after(None, 100).await.unwrap().records.len(), 50);
     assert_eq!(assert_whole(&*one).await, 1 + 100);
 }
 
@@ -137,7 +137,10 @@ pub async fn a_commit_is_written_though_nobody_waits_for_it(engine: impl Engine)
     assert!(store.commit(abandoned).now_or_never().is_none());
     // It was handed over first, so it is written by the time this is.
     change(&*store, [insert(&key(2))]).await;
-    assert_eq!(store.keys_after(None, 10).await.unwrap(), [key(1), key(2)]);
+    assert_eq!(
+        store.keys_after(None, 10).await.unwrap().records,
+        [key(1), key(2)]
+    );
 }
 
 pub async fn what_was_committed_is_there_after_a_restart(engine: impl Engine) {
@@ -155,7 +158,7 @@ pub async fn what_was_committed_is_there_after_a_restart(engine: impl Engine) {
         .unwrap();
     store.close().await;
     let store = engine.open().await;
-    assert_eq!(store.keys_after(None, 10).await.unwrap(), [key(1)]);
+    assert_eq!(store.keys_after(None, 10).await.unwrap().records, [key(1)]);
     assert_eq!(
         store.data_keys(key(1).id).await.unwrap(),
         [data_key(key(1).id, 1)]

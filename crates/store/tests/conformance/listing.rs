@@ -1,7 +1,7 @@
 //! Listings: every filter, page by page.
 
 use sealgate_core::key::{Environment, KeyId, KeyRecord, Status};
-use sealgate_core::store::{Cursor, KeyQuery, Store, fold};
+use sealgate_core::store::{KeyQuery, Store, fold};
 
 use super::records::{insert, key, states};
 use super::{BIRTH, Engine, change};
@@ -185,13 +185,13 @@ async fn paged(store: &dyn Store, query: &KeyQuery) -> Vec<KeyId> {
     let mut listed = Vec::new();
     loop {
         let page = store.keys(&query).await.unwrap();
-        assert!(page.len() <= query.limit as usize);
-        let Some(last) = page.last() else {
+        assert!(page.records.len() <= query.limit as usize);
+        assert!(page.next.is_none() || page.records.len() == query.limit as usize);
+        listed.extend(page.records.iter().map(|key| key.id));
+        query.after = page.next;
+        if query.after.is_none() {
             return listed;
-        };
-        let name = query.name.as_ref().map(|_| fold(&last.name));
-        query.after = Some(Cursor { name, id: last.id });
-        listed.extend(page.iter().map(|key| key.id));
+        }
     }
 }
 
@@ -205,6 +205,7 @@ async fn search_names(store: &dyn Store, search: &str) -> Vec<String> {
         .keys(&query)
         .await
         .unwrap()
+        .records
         .into_iter()
         .map(|key| key.name)
         .collect()

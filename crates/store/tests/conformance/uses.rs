@@ -71,7 +71,10 @@ pub async fn uses_of_a_key_add_up_and_leave_its_version(engine: impl Engine) {
         last_used_at,
         ..key(1)
     };
-    assert_eq!(store.keys_after(None, 10).await.unwrap(), [used, key(2)]);
+    assert_eq!(
+        store.keys_after(None, 10).await.unwrap().records,
+        [used, key(2)]
+    );
 }
 
 pub async fn an_older_use_does_not_move_the_last_one_back(engine: impl Engine) {

@@ -168,8 +168,8 @@ async fn reading_goes_on_while_another_process_holds_the_write_lock() {
         commit(&store, [insert(&key(2))]),
         commit(&store, [insert(&key(3))]),
     );
-    assert_eq!(listed.unwrap(), [key(1)]);
-    assert_eq!(store.keys_after(None, 10).await.unwrap().len(), 3);
+    assert_eq!(listed.unwrap().records, [key(1)]);
+    assert_eq!(store.keys_after(None, 10).await.unwrap().records.len(), 3);
 }
 
 async fn reopen(place: &Place, create: bool) -> Result<Sqlite, StoreError> {

@@ -5,6 +5,7 @@
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod file;
+mod served;
 mod tampering;
 
 use std::path::PathBuf;

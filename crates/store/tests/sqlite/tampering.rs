@@ -3,7 +3,7 @@
 use sealgate_core::key::{KeyRecord, KeyState};
 use sealgate_core::network::AllowList;
 use sealgate_core::secret::Secret;
-use sealgate_core::store::{Change, Commit, DataKey, SigningKeyRecord, Store as _};
+use sealgate_core::store::{Change, Commit, DataKey, KeyQuery, Keys, SigningKeyRecord, Store as _};
 use zeroize::Zeroizing;
 
 use crate::conformance::BIRTH;
@@ -57,8 +57,78 @@ async fn an_encrypted_value_moved_to_another_row_is_refused() {
     );
     assert_eq!(place.tamper(&moved).await, 1);
     is_unreadable(store.key(one).await, "token_secret");
-    is_unreadable(store.keys_after(None, 10).await, "token_secret");
+    let loaded = store.keys_after(None, 10).await.unwrap();
+    assert_eq!((loaded.records, loaded.damaged), (vec![key(2)], vec![one]));
     assert_eq!(store.key(two).await.unwrap(), Some(key(2)));
+}
+
+#[tokio::test]
+async fn pages_go_on_past_damaged_keys_and_name_them() {
+    let place = Place::new();
+    let store = place.open().await;
+    let position = store.feed_position().await.unwrap();
+    commit(&store, (1..=6).map(|number| insert(&key(number)))).await;
+    let damaged = [2, 3, 4].map(|number| key(number).id);
+    for id in damaged {
+        let sql = format!("UPDATE api_key SET permissions = '*' WHERE id = '{id}'");
+        assert_eq!(place.tamper(&sql).await, 1);
+    }
+    let (mut loaded, mut after) = (Keys::default(), None);
+    loop {
+        let page = store.keys_after(after, 2).await.unwrap();
+        loaded.records.extend(page.records);
+        loaded.damaged.extend(page.damaged);
+        after = page.next.map(|next| next.id);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(loaded.records, [1, 5, 6].map(key));
+    assert_eq!(loaded.damaged, damaged);
+
+    for name in [None, Some(String::new())] {
+        let (mut listed, mut names) = (0, 0);
+        let mut query = KeyQuery {
+            name,
+            limit: 1,
+            ..KeyQuery::default()
+        };
+        loop {
+            let page = store.keys(&query).await.unwrap();
+            listed += page.records.len();
+            names += page.damaged.len();
+            query.after = page.next;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((listed, names), (3, 3));
+    }
+    let feed = store.feed_since(position, 100).await.unwrap();
+    assert_eq!(
+        (feed.keys.len(), feed.damaged.as_slice()),
+        (3, &damaged[..])
+    );
+    let twin = store.keys_with_prefix(key(2).prefix).await.unwrap();
+    assert!(twin.damaged.contains(&damaged[0]), "{twin:?}");
+}
+
+#[tokio::test]
+async fn a_row_with_no_identifier_keeps_no_other_from_being_read() {
+    let place = Place::new();
+    let store = place.open().await;
+    commit(&store, (1..=3).map(|number| insert(&key(number)))).await;
+    let id = key(2).id;
+    for garbage in ["'zzz'", "upper(id)", "''", "CAST(x'FF' AS TEXT)"] {
+        place
+            .tamper(&format!(
+                "UPDATE api_key SET id = {garbage} WHERE created_at = \
+                 (SELECT created_at FROM api_key WHERE id = '{id}')"
+            ))
+            .await;
+        let loaded = store.keys_after(None, 2).await.unwrap();
+        assert!(loaded.records.contains(&key(1)), "{garbage}");
+    }
 }
 
 #[tokio::test]
@@ -168,7 +238,7 @@ async fn nothing_is_written_after_an_altered_end_of_the_log() {
             "the audit log was altered",
         );
         assert_eq!(
-            store.keys_after(None, 10).await.unwrap(),
+            store.keys_after(None, 10).await.unwrap().records,
             [key(1)],
             "it can still be read"
         );

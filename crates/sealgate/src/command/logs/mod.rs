@@ -29,7 +29,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Of one key alone: its id, or its first eight characters
-    #[arg(long, value_name = "KEY_ID")]
+    #[arg(long, value_name = "KEY_ID", allow_hyphen_values = true)]
     id: Option<String>,
 
     /// At most so many, newest first, 1 to 1000 [default: 100, with --follow 10]

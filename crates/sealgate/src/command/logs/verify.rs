@@ -129,6 +129,8 @@ impl FromStr for Noted {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -138,6 +140,16 @@ mod tests {
         assert_eq!(noted, Noted { record: 1042, hash });
         for text in ["", "1042", "1042:", "1042:xyz", ":ab"] {
             assert!(text.parse::<Noted>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_note_that_is_taken_reads_back(text in "\\+?[0-9]{0,22}:[0-9a-fA-F]{63,65}|\\PC*") {
+            if let Ok(noted) = text.parse::<Noted>() {
+                let written = format!("{}:{}", noted.record, noted.hash);
+                prop_assert_eq!(written.parse::<Noted>(), Ok(noted));
+            }
         }
     }
 }

@@ -1,0 +1,154 @@
+//! What the encrypted secret of a key vouches for, and as which bytes.
+
+use sealgate_core::clock::Timestamp;
+use sealgate_core::key::{Environment, KeyHash, KeyId, KeyPrefix, KeyRecord, KeyState, Salt};
+use sealgate_core::network::AllowList;
+use sealgate_core::permission::Permissions;
+
+/// Everything that decides whether a key is honoured and for what. The key's encrypted secret
+/// vouches for it: who writes to the database without the master key can neither make a key an
+/// administrator's nor bring a dead one back.
+pub struct Rights<'a> {
+    pub prefix: KeyPrefix,
+    pub salt: &'a Salt,
+    pub hash: &'a KeyHash,
+    pub permissions: &'a Permissions,
+    pub is_admin: bool,
+    pub environment: Environment,
+    pub rate_limit: Option<u32>,
+    pub allowed_ips: &'a AllowList,
+    pub state: &'a KeyState,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub rotated_from: Option<KeyId>,
+    pub lineage: KeyId,
+    pub version: u32,
+}
+
+impl<'a> Rights<'a> {
+    /// The rights of a key in a row that has, or will have, this version.
+    pub const fn of(key: &'a KeyRecord, version: u32) -> Self {
+        Self {
+            prefix: key.prefix,
+            salt: &key.salt,
+            hash: &key.hash,
+            permissions: &key.permissions,
+            is_admin: key.is_admin,
+            environment: key.environment,
+            rate_limit: key.rate_limit,
+            allowed_ips: &key.allowed_ips,
+            state: &key.state,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            rotated_from: key.rotated_from,
+            lineage: key.lineage,
+            version,
+        }
+    }
+
+    /// The bytes that are vouched for. What is on disk depends on every one of them: this never
+    /// changes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (rotated_to, times) = match self.state {
+            KeyState::Active | KeyState::Disabled | KeyState::Expired => (None, [None, None]),
+            KeyState::Rotated { to, until } => (Some(*to), [Some(*until), None]),
+            KeyState::Revoked { at, rotated_to, .. } => (*rotated_to, [None, Some(*at)]),
+        };
+        let mut fields = Fields(Vec::with_capacity(512));
+        fields.push(self.prefix.as_str());
+        fields.push(self.salt.0);
+        fields.push(self.hash.as_bytes());
+        fields.push(self.permissions.as_str());
+        fields.push([u8::from(self.is_admin)]);
+        fields.push(self.environment.as_str());
+        fields.push_or_not(self.rate_limit.map(u32::to_be_bytes));
+        fields.push(self.state.status().as_str());
+        for time in [Some(self.created_at), self.expires_at]
+            .into_iter()
+            .chain(times)
+        {
+            fields.push_or_not(time.map(|time| time.as_millis().to_be_bytes()));
+        }
+        for id in [Some(self.lineage), self.rotated_from, rotated_to] {
+            fields.push_or_not(id.map(|id| id.0.into_bytes()));
+        }
+        fields.push(self.version.to_be_bytes());
+        for network in self.allowed_ips.entries() {
+            fields.push(network);
+        }
+        fields.0
+    }
+}
+
+/// Bytes one after the other, each behind its length, so that no two rows of fields are the same.
+struct Fields(Vec<u8>);
+
+impl Fields {
+    /// The length of what is absent; no field is as long.
+    const ABSENT: [u8; 4] = u32::MAX.to_be_bytes();
+
+    fn push(&mut self, field: impl AsRef<[u8]>) {
+        let field = field.as_ref();
+        let length = u32::try_from(field.len()).expect("a field has under 4 GiB");
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(field);
+    }
+
+    fn push_or_not(&mut self, field: Option<impl AsRef<[u8]>>) {
+        match field {
+            Some(field) => self.push(field),
+            None => self.0.extend_from_slice(&Self::ABSENT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::fixture::key;
+    use uuid::Uuid;
+
+    #[test]
+    fn what_a_secret_vouches_for_is_the_same_bytes_for_good() {
+        let id = |number| KeyId(Uuid::from_u128(number));
+        let key = KeyRecord {
+            salt: Salt([0x11; 16]),
+            hash: KeyHash::new([0x22; 32]),
+            is_admin: true,
+            rate_limit: Some(5),
+            allowed_ips: AllowList::parse(&["10.0.0.0/8", "::1"]).unwrap(),
+            state: KeyState::Rotated {
+                to: id(3),
+                until: Timestamp::from_millis(4),
+            },
+            expires_at: Some(Timestamp::from_millis(-1)),
+            rotated_from: None,
+            lineage: id(7),
+            ..key(1)
+        };
+        let hex: String = (Rights::of(&key, 9).to_bytes().iter())
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let fields = [
+            "000000086162636465666768",
+            "0000001011111111111111111111111111111111",
+            "000000202222222222222222222222222222222222222222222222222222222222222222",
+            "000000086170693a72656164",
+            "0000000101",
+            "0000000a70726f64756374696f6e",
+            "0000000400000005",
+            "00000007726f7461746564",
+            "0000000800000000000003e8",
+            "00000008ffffffffffffffff",
+            "000000080000000000000004",
+            "ffffffff",
+            "0000001000000000000000000000000000000007",
+            "ffffffff",
+            "0000001000000000000000000000000000000003",
+            "0000000400000009",
+            "0000000a31302e302e302e302f38",
+            "000000033a3a31",
+        ];
+        assert_eq!(hex, fields.concat());
+    }
+}
