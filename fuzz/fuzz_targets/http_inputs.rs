@@ -1,16 +1,18 @@
 //! What of a request is read before its body is: `Authorization`, `X-API-Key`, `X-Forwarded-For`,
 //! the query, and the cursors in it. It goes through the whole router, to a store with keys in it.
 //!
-//! The input's first line is a query, the second `Authorization`, the third `X-API-Key`, and each
-//! further one an `X-Forwarded-For`.
+//! The input's first line is a query, and what a cursor holds; the second is `Authorization`, the
+//! third `X-API-Key`, and each further one an `X-Forwarded-For`.
 
 #![no_main]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use libfuzzer_sys::fuzz_target;
 use sealgate_core::authority::{Authority, Caller, Settings};
@@ -31,7 +33,7 @@ use tower::ServiceExt as _;
 /// Keys that a listing finds.
 const KEYS: usize = 5;
 /// A trusted proxy, which every request comes through.
-const PROXY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+const PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().enable_all().build();
@@ -72,6 +74,9 @@ fuzz_target!(|bytes: &[u8]| {
             list(path, query);
         }
     }
+    // What a cursor holds, which the fuzzer cannot reach through base64url.
+    let cursor = URL_SAFE_NO_PAD.encode(query);
+    list("/api/auth/keys", &format!("q=key&limit=1&cursor={cursor}"));
 });
 
 /// Fetches a page, and the one after it.

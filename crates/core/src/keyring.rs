@@ -466,7 +466,9 @@ mod tests {
         };
         for rows in [[&alive, &dead], [&dead, &alive]] {
             let ring = Keyring::default();
-            rows.into_iter().for_each(|row| ring.apply(row));
+            for row in rows {
+                ring.apply(row);
+            }
             assert!(matches!(look_up(&ring, &text), Lookup::Found(held) if held.key_id == dead.id));
         }
     }

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use sealgate_core::audit::{Actor, Origin};
@@ -183,8 +182,7 @@ async fn a_log_that_cannot_be_written_stops_the_change_and_keeps_what_was_counte
     ));
     assert!(server.write_uses().await.is_err());
     assert!(server.write_uses().await.is_err(), "the count was lost");
-    let address: IpAddr = HERE;
-    assert_eq!(origin("/x").address, Some(address));
+    assert!(!server.can_write());
 }
 
 #[tokio::test]

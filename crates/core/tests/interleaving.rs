@@ -25,6 +25,8 @@ struct Gate {
     store: Arc<dyn Store>,
     is_closed: AtomicBool,
     is_broken: AtomicBool,
+    is_lost_once: AtomicBool,
+    cannot_load: AtomicBool,
     waiting: Semaphore,
     passage: Semaphore,
     questions: AtomicUsize,
@@ -37,6 +39,8 @@ impl Gate {
             store: site.store().await,
             is_closed: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
+            is_lost_once: AtomicBool::new(false),
+            cannot_load: AtomicBool::new(false),
             waiting: Semaphore::new(0),
             passage: Semaphore::new(0),
             questions: AtomicUsize::new(0),
@@ -128,6 +132,55 @@ async fn loading_that_read_before_a_revoke_cannot_bring_the_key_back() {
         reason(present(&server, &created).await),
         Reason::KeyIs(Status::Revoked)
     );
+}
+
+#[tokio::test]
+async fn a_look_up_that_read_before_the_feed_was_lost_is_asked_again() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let created = Arc::new(create(&site.command_line().await, "cold").await);
+    gate.is_closed.store(true, SeqCst);
+    let asking = tokio::spawn({
+        let (server, created) = (server.clone(), created.clone());
+        async move { present(&server, &created).await.is_ok() }
+    });
+    gate.somebody_waits().await;
+
+    // What it read may be of a store that is no more. Reading all keys anew is stopped too.
+    gate.is_lost_once.store(true, SeqCst);
+    let syncing = tokio::spawn({
+        let server = server.clone();
+        async move { server.sync().await }
+    });
+    gate.somebody_waits().await;
+    assert!(server.keyring().is_empty() && !server.is_loaded());
+
+    gate.open();
+    assert!(asking.await.unwrap());
+    syncing.await.unwrap().unwrap();
+    assert_eq!(gate.questions.load(SeqCst), 2);
+    assert!(server.is_loaded() && present(&server, &created).await.is_ok());
+}
+
+#[tokio::test]
+async fn keys_to_be_read_anew_are_read_once_the_store_is_back() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = site.server_with(gate.clone(), Settings::default()).await;
+    let created = create(&server, "k").await;
+    gate.is_lost_once.store(true, SeqCst);
+    gate.cannot_load.store(true, SeqCst);
+    assert!(server.sync().await.is_err());
+    assert!(!server.is_loaded());
+    assert!(
+        present(&server, &created).await.is_ok(),
+        "the store is asked"
+    );
+    assert!(server.sync().await.is_err());
+    gate.cannot_load.store(false, SeqCst);
+    server.sync().await.unwrap();
+    assert!(server.is_loaded());
 }
 
 #[tokio::test]
@@ -226,7 +279,9 @@ impl Store for Gate {
             return Err(StoreError::Unavailable("broken by the test".into()));
         }
         self.feed_readings.fetch_add(1, SeqCst);
-        self.store.feed_since(after, limit).await
+        let feed = self.store.feed_since(after, limit).await?;
+        let lost = self.is_lost_once.swap(false, SeqCst);
+        Ok(Feed { lost, ..feed })
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
@@ -242,6 +297,9 @@ impl Store for Gate {
     }
 
     async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, StoreError> {
+        if self.cannot_load.load(SeqCst) {
+            return Err(StoreError::Unavailable("broken by the test".into()));
+        }
         let read = self.store.keys_after(after, limit).await;
         self.pass().await;
         read

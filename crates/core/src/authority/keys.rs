@@ -317,12 +317,7 @@ impl Authority {
         };
         let mut found = match (Uuid::try_parse(search), KeyPrefix::parse(search)) {
             (Ok(id), _) => Vec::from_iter(self.store.key(KeyId(id)).await?),
-            (_, Some(prefix)) => {
-                let as_of = self.ring.moment();
-                let keys = self.store.keys_with_prefix(prefix).await?;
-                self.note_damaged(&keys.damaged, as_of);
-                keys.records
-            }
+            (_, Some(prefix)) => self.readable_with_prefix(prefix).await?.records,
             _ => return Ok(None),
         };
         let now = self.now();

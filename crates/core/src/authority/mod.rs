@@ -19,7 +19,7 @@ mod tokens;
 mod upkeep;
 mod verify;
 
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use sealgate_token::jwt::{Algorithm, SigningKey};
@@ -43,7 +43,7 @@ use crate::key::{Environment, KeyHasher, KeyId};
 use crate::keyring::Keyring;
 use crate::master::MasterKey;
 use crate::random::Random;
-use crate::store::{Change, Commit, FeedPosition, Store};
+use crate::store::{Change, Commit, FeedPosition, Store, StoreError};
 use crate::tally::Tally;
 
 /// What an operator decides.
@@ -144,6 +144,7 @@ pub struct Authority {
     rates: RateLimits,
     tally: Tally,
     refusals: Refusals,
+    can_write: AtomicBool,
 }
 
 impl Authority {
@@ -170,6 +171,7 @@ impl Authority {
             rates: RateLimits::new(Arc::clone(&clock)),
             tally: Tally::default(),
             refusals: Refusals::default(),
+            can_write: AtomicBool::new(true),
             store,
             clock,
             random,
@@ -201,6 +203,19 @@ impl Authority {
         &self.ring
     }
 
+    /// Whether the last write reached the store.
+    #[must_use]
+    pub fn can_write(&self) -> bool {
+        self.can_write.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether a write reached the store; one that lost to another did.
+    fn noted<T>(&self, written: Result<T, StoreError>) -> Result<T, StoreError> {
+        let reached = matches!(written, Ok(_) | Err(StoreError::Conflict));
+        self.can_write.store(reached, Ordering::Relaxed);
+        written
+    }
+
     /// Makes changes durable, then takes them into the keyring at once.
     async fn commit(&self, changes: Vec<Change>, events: Vec<Event>) -> Result<(), Error> {
         let mut news = Vec::new();
@@ -216,7 +231,7 @@ impl Authority {
             }
         }
         let as_of = self.ring.moment();
-        self.store.commit(Commit { changes, events }).await?;
+        self.noted(self.store.commit(Commit { changes, events }).await)?;
         if self.is_started() {
             self.learn_all(&news, as_of);
         }

@@ -105,6 +105,14 @@ impl Authority {
         }
     }
 
+    /// The keys with a prefix as far as they can be read.
+    pub(super) async fn readable_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, Error> {
+        let as_of = self.ring.moment();
+        let keys = self.store.keys_with_prefix(prefix).await?;
+        self.note_damaged(&keys.damaged, as_of);
+        Ok(keys)
+    }
+
     /// Every key with a prefix, for who must know them all.
     ///
     /// # Errors
@@ -113,9 +121,7 @@ impl Authority {
         &self,
         prefix: KeyPrefix,
     ) -> Result<Vec<KeyRecord>, Error> {
-        let as_of = self.ring.moment();
-        let keys = self.store.keys_with_prefix(prefix).await?;
-        self.note_damaged(&keys.damaged, as_of);
+        let keys = self.readable_with_prefix(prefix).await?;
         match keys.damaged.first() {
             None => Ok(keys.records),
             Some(id) => {

@@ -190,7 +190,7 @@ impl Authority {
         if counted.is_empty() {
             return Ok(());
         }
-        let written = self.store.add_uses(&counted).await;
+        let written = self.noted(self.store.add_uses(&counted).await);
         if written.is_err() {
             self.tally.restore(counted);
         }
@@ -210,13 +210,11 @@ impl Authority {
             .iter()
             .map(|refusal| refusal.clone().into_event())
             .collect();
-        let written = self
-            .store
-            .commit(Commit {
-                changes: Vec::new(),
-                events,
-            })
-            .await;
+        let commit = Commit {
+            changes: Vec::new(),
+            events,
+        };
+        let written = self.noted(self.store.commit(commit).await);
         if written.is_err() {
             self.refusals.restore(refusals);
         }
@@ -231,8 +229,12 @@ impl Authority {
         let now = self.now();
         // A few seconds late, so that what was counted at a minute's end is in its record.
         let minute = now.plus_seconds(-5).minute();
-        while self.store.close_uses(minute, now, UPKEEP_STEP).await? == u64::from(UPKEEP_STEP) {}
-        Ok(())
+        loop {
+            let closed = self.store.close_uses(minute, now, UPKEEP_STEP).await;
+            if self.noted(closed)? < u64::from(UPKEEP_STEP) {
+                return Ok(());
+            }
+        }
     }
 
     /// Records that keys have expired, so that they are listed as such and the log tells when.

@@ -104,6 +104,8 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use crate::sqlite::fixture::key;
     use uuid::Uuid;
@@ -126,9 +128,6 @@ mod tests {
             lineage: id(7),
             ..key(1)
         };
-        let hex: String = (Rights::of(&key, 9).to_bytes().iter())
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         let fields = [
             "000000086162636465666768",
             "0000001011111111111111111111111111111111",
@@ -149,6 +148,11 @@ mod tests {
             "0000000a31302e302e302e302f38",
             "000000033a3a31",
         ];
+        let bytes = Rights::of(&key, 9).to_bytes();
+        let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
         assert_eq!(hex, fields.concat());
     }
 }

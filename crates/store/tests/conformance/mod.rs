@@ -106,6 +106,7 @@ macro_rules! conformance {
                 minutes_that_are_over_move_into_the_log,
                 at_most_so_many_counts_are_closed_at_once_the_oldest_first,
                 a_late_count_of_a_closed_minute_gets_its_own_record,
+                of_many_open_counts_the_newest_thousand_are_told,
             }
             secrets {
                 data_keys_of_a_lineage_come_newest_first,

@@ -138,3 +138,15 @@ pub async fn a_late_count_of_a_closed_minute_gets_its_own_record(engine: impl En
     assert_eq!(logged.len(), 2);
     assert_eq!(logged[0].event, logged[1].event);
 }
+
+pub async fn of_many_open_counts_the_newest_thousand_are_told(engine: impl Engine) {
+    let store = engine.open().await;
+    let id = key(1).id;
+    let counts: Vec<Counted> = (0..1_010)
+        .map(|minute| counted(id, minute, None, 1))
+        .collect();
+    store.add_uses(&counts).await.unwrap();
+    let open = store.open_uses(id).await.unwrap();
+    assert_eq!(open.len(), 1_000);
+    assert_eq!(open[0].of.minute, counts[1_009].of.minute);
+}

@@ -32,14 +32,15 @@ pub(crate) struct Checks {
     /// Every key is in memory.
     #[schema(example = "ok")]
     keys: &'static str,
-    /// The store answers.
+    /// The store answers, and the last write reached it.
     #[schema(example = "ok")]
     store: &'static str,
 }
 
 /// Tell whether requests can be answered
 ///
-/// 503 while keys are loaded after a start, and while the store is away; the message says which.
+/// 503 while keys are loaded after a start, and while the store is away or cannot be written; the
+/// message says which.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -51,6 +52,12 @@ pub(crate) async fn ready(State(server): State<Arc<Server>>) -> Result<Json<Read
         return Err(unready("keys: they are still being loaded", "keys"));
     }
     check_store(&server.authority).await?;
+    if !server.authority.can_write() {
+        return Err(unready(
+            "store: it cannot be written",
+            "the last write failed",
+        ));
+    }
     Ok(Json(Readiness {
         status: "ready",
         checks: Checks {
