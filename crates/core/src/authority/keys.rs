@@ -1,11 +1,9 @@
 //! Making, listing, changing, rotating and revoking keys.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Authority, Caller, Grant};
+use super::{Authority, Caller, Grant, cursor};
 use crate::audit::Action;
 use crate::clock::Timestamp;
 use crate::error::{Denied, Error, Reason};
@@ -19,7 +17,7 @@ use crate::request::{
     check_grace, check_name, check_permissions, check_rate_limit, check_reason,
 };
 use crate::secret::{Secret, SecretText};
-use crate::store::{Change, Cursor, DataKey, KeyQuery, fold};
+use crate::store::{Change, DataKey, KeyQuery, fold};
 use crate::view::KeyView;
 
 /// How often a change is tried again when another one came first.
@@ -133,6 +131,7 @@ impl Authority {
         } else {
             filter.status
         };
+        let read_cursor = |text| cursor::decode(text, filter.search.is_some());
         let query = KeyQuery {
             name: filter.search.as_deref().map(fold),
             status,
@@ -140,13 +139,13 @@ impl Authority {
             created_before: filter
                 .due
                 .then(|| now.plus_days(-i64::from(self.settings.rotation_days))),
-            after: filter.cursor.as_deref().map(decode_cursor).transpose()?,
+            after: filter.cursor.as_deref().map(read_cursor).transpose()?,
             limit,
         };
         let as_of = self.ring.moment();
         let keys = self.store.keys(&query).await?;
         self.note_damaged(&keys.damaged, as_of);
-        Ok((keys.records, keys.next.as_ref().map(encode_cursor)))
+        Ok((keys.records, keys.next.as_ref().map(cursor::encode)))
     }
 
     /// Changes what the patch names.
@@ -476,29 +475,4 @@ fn difference(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<St
             (name.clone(), change)
         })
         .collect()
-}
-
-fn encode_cursor(cursor: &Cursor) -> String {
-    let name = cursor
-        .name
-        .as_deref()
-        .map_or(String::new(), |name| format!(" {name}"));
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{}{name}", cursor.id))
-}
-
-fn decode_cursor(text: &str) -> Result<Cursor, Error> {
-    let decoded = BASE64_URL_SAFE_NO_PAD
-        .decode(text)
-        .ok()
-        .and_then(|b| String::from_utf8(b).ok());
-    let parsed = decoded.as_deref().and_then(|text| {
-        let (id, name) = text
-            .split_once(' ')
-            .map_or((text, None), |(id, name)| (id, Some(name)));
-        Some(Cursor {
-            id: KeyId(Uuid::try_parse(id).ok()?),
-            name: name.map(str::to_owned),
-        })
-    });
-    parsed.ok_or_else(|| Error::invalid("cursor", "use next_cursor of the page before, unchanged"))
 }

@@ -9,6 +9,7 @@
 //! - `upkeep`: follow the change feed, write counts and refusals, record what expired
 
 mod batch;
+mod cursor;
 mod keys;
 mod logs;
 mod questions;
