@@ -192,24 +192,28 @@ impl Keyring {
     #[must_use]
     pub fn look_up(&self, key: &PresentedKey<'_>, hasher: &KeyHasher) -> Lookup {
         let hash = hash_prefix(key.prefix());
-        let mut result = Lookup::Unknown;
+        let (mut found, mut other) = (None::<Held>, None);
         let addresses = read(&self.by_prefix[shard_of(hash)]);
         for address in addresses.iter_hash(hash) {
-            let candidate = self.slot(*address, |slot| {
-                (slot.prefix == key.prefix()).then(|| {
-                    let is_it = hasher.hash(key, &slot.salt) == slot.hash;
-                    (KeyId(slot.id), is_it.then(|| slot.held()))
-                })
+            self.slot(*address, |slot| {
+                if slot.prefix != key.prefix() {
+                    return;
+                }
+                if hasher.hash(key, &slot.salt) != slot.hash {
+                    other = Some(KeyId(slot.id));
+                } else if found
+                    .as_ref()
+                    .is_none_or(|held| slot.honoured_until < held.honoured_until)
+                {
+                    found = Some(slot.held());
+                }
             });
-            match (candidate, &result) {
-                (Some((_, Some(held))), Lookup::Found(other))
-                    if other.honoured_until <= held.honoured_until => {}
-                (Some((_, Some(held))), _) => result = Lookup::Found(held),
-                (Some((id, None)), Lookup::Unknown) => result = Lookup::Wrong(id),
-                _ => {}
-            }
         }
-        result
+        match (found, other) {
+            (Some(held), _) => Lookup::Found(held),
+            (None, Some(id)) => Lookup::Wrong(id),
+            (None, None) => Lookup::Unknown,
+        }
     }
 
     /// A key by its identifier, and what `read` makes of the secret of its access tokens.
