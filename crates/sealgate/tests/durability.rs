@@ -35,7 +35,7 @@ fn fifty_kills_under_load_lose_nothing_acknowledged_and_leave_nothing_half_done(
                 scope.spawn(move || {
                     let name = format!("{kill}-{client}");
                     while !is_over.load(Ordering::SeqCst) {
-                        if change_keys(server, admin, &name, acknowledged).is_none() {
+                        if change_keys(server, admin, &name, acknowledged, is_over).is_none() {
                             return;
                         }
                     }
@@ -43,8 +43,8 @@ fn fifty_kills_under_load_lose_nothing_acknowledged_and_leave_nothing_half_done(
             }
             // Another moment each time: from before the first answer to the middle of a stream.
             std::thread::sleep(Duration::from_millis(5 + kill as u64 * 37 % 120));
-            server.signal(rustix::process::Signal::KILL);
             is_over.store(true, Ordering::SeqCst);
+            server.signal(rustix::process::Signal::KILL);
         });
         drop(server);
     }
@@ -62,6 +62,7 @@ fn change_keys(
     admin: &Key,
     name: &str,
     acknowledged: &Mutex<BTreeMap<String, Told>>,
+    is_over: &AtomicBool,
 ) -> Option<()> {
     let note = |id: &str, told| {
         acknowledged
@@ -75,9 +76,9 @@ fn change_keys(
             .api_key(&admin.api_key)
             .json(&body)
             .try_send()?;
-        // A store that is busy after a crash says so and acknowledges nothing: rare, and told.
-        if answer.status == 503 {
-            eprintln!("not acknowledged: {}", answer.body);
+        // Once our server is dead, that of a test beside this one can have its port; it knows no
+        // key of ours, and what it answers is about nothing here.
+        if answer.status == 401 && is_over.load(Ordering::SeqCst) {
             return None;
         }
         assert_eq!(answer.status, status, "{answer:?}");
