@@ -5,6 +5,7 @@ pub mod audit;
 pub mod authority;
 pub mod clock;
 pub mod error;
+pub mod identity;
 pub mod key;
 pub mod keyring;
 pub mod master;
