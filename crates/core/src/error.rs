@@ -30,6 +30,15 @@ pub enum Error {
     /// The store cannot be used now.
     #[error("the key store cannot be used at the moment")]
     Unavailable(#[source] StoreError),
+    /// There is more to do than can be done now.
+    #[error("too much is asked for at once")]
+    Busy {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// The directory of users outside cannot be used; the text is for the log.
+    #[error("the user directory cannot be used at the moment")]
+    DirectoryUnavailable(String),
     /// Something is broken; the text is for the log.
     #[error("internal error")]
     Internal(String),
@@ -106,6 +115,65 @@ pub enum Reason {
         /// When to come back.
         retry_after: Duration,
     },
+    /// Too many requests from an address, where no credential is needed.
+    AddressLimited {
+        /// Requests a minute.
+        limit: u32,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// What was sent as a seal key is none of any known form.
+    MalformedSealKey,
+    /// No seal key was sent, or the default one, and that is not enough here.
+    SealKeyRequired,
+    /// The session was sealed with another key.
+    WrongSealKey {
+        /// Whose session it is.
+        username: String,
+    },
+    /// Nobody is logged in by this user name and password.
+    LoginFailed {
+        /// Why, for the audit log.
+        why: LoginFailure,
+        /// The name that was tried, if it could be one.
+        username: Option<String>,
+    },
+    /// Too many failed logins of an account, or from an address.
+    TooManyAttempts {
+        /// The name that was tried, if it could be one.
+        username: Option<String>,
+        /// When to come back.
+        retry_after: Duration,
+    },
+}
+
+impl Reason {
+    /// The user it is about, as far as known.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        match self {
+            Self::WrongSealKey { username } => Some(username),
+            Self::LoginFailed { username, .. } | Self::TooManyAttempts { username, .. } => {
+                username.as_deref()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Why a login failed. The client is not told which it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginFailure {
+    /// There is no such user.
+    UnknownUser,
+    /// The password is another.
+    WrongPassword,
+    /// The user may not log in.
+    UserDisabled,
+    /// The user was changed while the password was checked.
+    UserChanged,
+    /// The directory outside says no.
+    DirectoryRefused,
 }
 
 impl Reason {
@@ -130,6 +198,18 @@ impl Reason {
             Self::NotAdmin => "not_admin",
             Self::OwnKey => "own_key",
             Self::RateLimited { .. } => "rate_limited",
+            Self::AddressLimited { .. } => "address_limited",
+            Self::MalformedSealKey => "malformed_seal_key",
+            Self::SealKeyRequired => "seal_key_required",
+            Self::WrongSealKey { .. } => "wrong_seal_key",
+            Self::LoginFailed { why, .. } => match why {
+                LoginFailure::UnknownUser => "unknown_user",
+                LoginFailure::WrongPassword => "wrong_password",
+                LoginFailure::UserDisabled => "user_disabled",
+                LoginFailure::UserChanged => "user_changed",
+                LoginFailure::DirectoryRefused => "directory_refused",
+            },
+            Self::TooManyAttempts { .. } => "too_many_attempts",
         }
     }
 }

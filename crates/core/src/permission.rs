@@ -75,6 +75,8 @@ impl Permission<'static> {
     pub const READ: Self = Self("api:read");
     /// What any other method needs unless a route says otherwise.
     pub const WRITE: Self = Self("api:write");
+    /// What a managed key needs to seal users' sessions.
+    pub const SEAL: Self = Self("session:seal");
 }
 
 fn is_entry(entry: &str) -> bool {

@@ -12,8 +12,10 @@ use zeroize::Zeroizing;
 use crate::audit::{self, Event};
 use crate::clock::Timestamp;
 use crate::key::{Environment, KeyId, KeyPrefix, KeyRecord, Status};
+use crate::revocation::Revocation;
 use crate::secret::Secret;
 use crate::tally::Counted;
+use crate::user::{UserId, UserRecord};
 
 /// A database of keys, their audit log and their change feed.
 #[async_trait]
@@ -121,6 +123,46 @@ pub trait Store: Send + Sync {
     /// If the store cannot be read, or a key in it cannot be decrypted.
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError>;
 
+    /// A user of the embedded directory, by the folded name.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the row is damaged.
+    async fn user(&self, folded: &str) -> Result<Option<UserRecord>, StoreError>;
+
+    /// A page of users in the order of their folded names.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn users(&self, query: &UserQuery) -> Result<Users, StoreError>;
+
+    /// The networks from which somebody logged in to an account, newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn known_addresses(&self, account: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Revocations in the order of their subjects' names, after one of them: to load them all.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or one is damaged: nobody may be honoured without it.
+    async fn revocations_after(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError>;
+
+    /// Removes revocations that are needed no more, at most `limit`; says how many.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    async fn forget_revocations(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
+
+    /// The keys that sign or once signed session tokens, newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or a key in it cannot be decrypted.
+    async fn session_keys(&self) -> Result<Vec<SessionKeyRecord>, StoreError>;
+
     /// Counts and facts for `doctor` and the metrics.
     ///
     /// # Errors
@@ -142,10 +184,6 @@ pub struct Commit {
 
 /// One change of the store. Each gets a row in the change feed unless it says otherwise.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::enum_variant_names,
-    reason = "keys of three kinds are what there is so far"
-)]
 pub enum Change {
     /// A new key; its version must be 1.
     InsertKey(Box<KeyRecord>),
@@ -156,6 +194,103 @@ pub enum Change {
     InsertDataKey(DataKey),
     /// A new server key.
     InsertSigningKey(SigningKeyRecord),
+    /// A new user; the version must be 1. No row in the change feed.
+    InsertUser(Box<UserRecord>),
+    /// A changed user. Its `version` is the one that was read; the row gets the next. `last_login_at`
+    /// is not written: it belongs to [`Change::NoteLogin`]. No row in the change feed.
+    UpdateUser(Box<UserRecord>),
+    /// A user is removed, if the row still has this version. No row in the change feed.
+    RemoveUser {
+        /// Who.
+        id: UserId,
+        /// The version that was read.
+        version: u32,
+    },
+    /// A user logged in; a conflict if the epoch is over. The version stays. No row in the change feed.
+    NoteLogin {
+        /// Who.
+        id: UserId,
+        /// The epoch that the token carries.
+        epoch: i64,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody logged in to an account from a network; the newest [`KNOWN_ADDRESSES`] of an account
+    /// are kept. No row in the change feed.
+    KnowAddress {
+        /// The account's folded name.
+        account: String,
+        /// The network, as text.
+        network: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// An account's known networks are forgotten. No row in the change feed.
+    ForgetAddresses {
+        /// The account's folded name.
+        account: String,
+    },
+    /// Tokens are dead. Of two about one user, the later epoch and the later expiry stay.
+    Revoke(Revocation),
+    /// A new key that signs session tokens; those before it should be retired in the same commit.
+    InsertSessionKey(SessionKeyRecord),
+    /// Every key that signs session tokens stops doing so; what it signed is verified for so long.
+    /// One that is retired already keeps the earlier of both moments.
+    RetireSessionKeys {
+        /// Until when.
+        verify_until: Timestamp,
+    },
+    /// Keys whose last session token has expired are removed.
+    RemoveSessionKeys {
+        /// Those that verify until then or earlier.
+        now: Timestamp,
+    },
+}
+
+/// How many known networks of an account are kept.
+pub const KNOWN_ADDRESSES: u32 = 20;
+
+/// A key that signs session tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionKeyRecord {
+    /// The PASERK identifier of its public key, `k4.pid.…`.
+    pub kid: String,
+    /// The Ed25519 seed and public key; encrypted at rest.
+    pub secret: Secret<64>,
+    /// When it was made, or imported.
+    pub created_at: Timestamp,
+    /// Until when what it signed is verified; it signs as long as there is nothing here.
+    pub verify_until: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for SessionKeyRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SessionKeyRecord({}, {})", self.kid, self.created_at)
+    }
+}
+
+/// Which users to list, in the order of their folded names.
+#[derive(Clone, Debug, Default)]
+pub struct UserQuery {
+    /// Those whose folded name begins with this.
+    pub name: Option<String>,
+    /// Those that may log in, or may not.
+    pub is_active: Option<bool>,
+    /// The last folded name of the page before.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Users that were looked for. A row that was damaged or tampered with takes no other down with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Users {
+    /// Those that can be read, in the order asked for.
+    pub records: Vec<UserRecord>,
+    /// The folded names of those that cannot.
+    pub damaged: Vec<String>,
+    /// The last folded name of this page, if there are more.
+    pub next: Option<String>,
 }
 
 /// A key that encrypts what the keys of one lineage seal.
@@ -254,6 +389,10 @@ pub struct Feed {
     pub damaged: Vec<KeyId>,
     /// Whether a server key was added.
     pub signing_keys: bool,
+    /// Whether a key that signs session tokens was added, retired or removed.
+    pub session_keys: bool,
+    /// What was revoked, as far as it is still there.
+    pub revocations: Vec<Revocation>,
     /// Whether rows after the position asked for are gone already: everything must be loaded anew.
     pub lost: bool,
     /// Whether there is more to fetch now.
@@ -271,6 +410,8 @@ pub struct Health {
     pub keys: u64,
     /// How many of them are active administrators'.
     pub active_admins: u64,
+    /// How many users it holds.
+    pub users: u64,
     /// The last audit record's place.
     pub audit_records: u64,
 }

@@ -1,4 +1,4 @@
-//! Keys and audit records as users see them, in the HTTP API and with `--json` alike.
+//! Keys, users and audit records as users see them, in the HTTP API and with `--json` alike.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,6 +8,7 @@ use crate::audit::Record;
 use crate::clock::Timestamp;
 use crate::key::{Environment, KeyRecord, Status};
 use crate::tally::Counted;
+use crate::user::UserRecord;
 
 /// A managed key, without anything secret.
 #[derive(Clone, Debug, Serialize)]
@@ -174,4 +175,80 @@ impl From<Counted> for EventView {
             ..Self::from(record)
         }
     }
+}
+
+/// A user of the embedded directory, without anything secret.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UserView {
+    /// The public identifier.
+    pub user_id: Uuid,
+    /// What the user logs in with.
+    #[cfg_attr(feature = "openapi", schema(example = "ada"))]
+    pub username: String,
+    /// How the user is called by people.
+    #[cfg_attr(feature = "openapi", schema(example = "Ada Lovelace"))]
+    pub display_name: Option<String>,
+    /// Where mail is sent.
+    #[cfg_attr(feature = "openapi", schema(example = "ada@example.com"))]
+    pub email: Option<String>,
+    /// What the user is, for the applications to make something of.
+    #[cfg_attr(feature = "openapi", schema(example = json!(["student"])))]
+    pub roles: Vec<String>,
+    /// What else there is to say.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub attributes: serde_json::Map<String, Value>,
+    /// Whether the user may log in.
+    #[cfg_attr(feature = "openapi", schema(example = true))]
+    pub is_active: bool,
+    /// When the user was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// When the user last logged in.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub last_login_at: Option<Timestamp>,
+    /// When the password was set.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub password_changed_at: Timestamp,
+}
+
+impl From<UserRecord> for UserView {
+    fn from(record: UserRecord) -> Self {
+        Self {
+            user_id: record.id.0,
+            username: record.username.to_string(),
+            display_name: record.profile.display_name,
+            email: record.profile.email,
+            roles: record.profile.roles,
+            attributes: record.profile.attributes,
+            is_active: record.is_active,
+            created_at: record.created_at,
+            last_login_at: record.last_login_at,
+            password_changed_at: record.password_changed_at,
+        }
+    }
+}
+
+/// A key that signs session tokens, or once did: its public half.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionKeyView {
+    /// The PASERK identifier, as it stands in the tokens' footer.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "k4.pid.9ShR3xc8-qVJ_di0tc9nx0IDIqbatdeM2mqLFBJsKRHs")
+    )]
+    pub kid: String,
+    /// The public key as a PASERK.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "k4.public.Hrnbu7wEfAP9cGBOAHHwmH4Wsot1ciXBHwBBXQ4gsaI")
+    )]
+    pub paserk: String,
+    /// When it was made, or imported.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// Until when what it signed is verified; null for the key that signs now.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub verify_until: Option<Timestamp>,
 }

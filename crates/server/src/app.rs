@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderName, StatusCode};
 use ipnet::IpNet;
 use sealgate_core::authority::Authority;
 use sealgate_core::clock::Timestamp;
@@ -40,6 +41,10 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Whether clients arrive by TLS, so that browsers are told to insist on it.
     pub tls: bool,
+    /// The header that seal keys come in.
+    pub seal_key_header: HeaderName,
+    /// What a session that was sealed with another key is answered with: 500 or 401.
+    pub wrong_key_status: StatusCode,
     /// Writes the metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -53,6 +58,8 @@ impl Default for HttpSettings {
             security_expires: Timestamp::from_millis(0),
             request_timeout: Duration::from_secs(30),
             tls: false,
+            seal_key_header: HeaderName::from_static("x-gomaluum-key"),
+            wrong_key_status: StatusCode::INTERNAL_SERVER_ERROR,
             metrics: Arc::new(String::new),
         }
     }
@@ -67,6 +74,8 @@ impl fmt::Debug for HttpSettings {
             .field("security_expires", &self.security_expires)
             .field("request_timeout", &self.request_timeout)
             .field("tls", &self.tls)
+            .field("seal_key_header", &self.seal_key_header)
+            .field("wrong_key_status", &self.wrong_key_status)
             .finish_non_exhaustive()
     }
 }

@@ -47,6 +47,32 @@ impl fmt::Display for Place<'_> {
     }
 }
 
+/// What a value vouches for: fields one after the other, each behind its length, so that no two rows
+/// of fields are the same bytes.
+#[derive(Default)]
+pub struct Fields(pub Vec<u8>);
+
+impl Fields {
+    /// The length of what is absent; no field is as long.
+    const ABSENT: [u8; 4] = u32::MAX.to_be_bytes();
+
+    /// Adds a field.
+    pub fn push(&mut self, field: impl AsRef<[u8]>) {
+        let field = field.as_ref();
+        let length = u32::try_from(field.len()).expect("a field has under 4 GiB");
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(field);
+    }
+
+    /// Adds a field that may be absent.
+    pub fn push_or_not(&mut self, field: Option<impl AsRef<[u8]>>) {
+        match field {
+            Some(field) => self.push(field),
+            None => self.0.extend_from_slice(&Self::ABSENT),
+        }
+    }
+}
+
 /// Encrypts column values under the newest data encryption key and decrypts under any.
 pub struct ColumnCipher {
     /// Newest first, never empty.

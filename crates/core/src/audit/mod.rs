@@ -66,6 +66,36 @@ actions! {
     SigningKeyCreated = "signing_key.created",
     /// A data key for a line of keys was made.
     DataKeyCreated = "data_key.created",
+    /// An access token was ended before it expired.
+    TokenRevoked = "token.revoked",
+    /// A user logged in, and got a session token.
+    SessionStarted = "session.started",
+    /// A session token was renewed.
+    SessionRenewed = "session.renewed",
+    /// A user logged out.
+    SessionEnded = "session.ended",
+    /// A login was refused.
+    LoginFailed = "login.failed",
+    /// A user was made.
+    UserCreated = "user.created",
+    /// Something of a user was changed.
+    UserUpdated = "user.updated",
+    /// A user was switched off; all sessions ended.
+    UserDisabled = "user.disabled",
+    /// A user was switched on again.
+    UserEnabled = "user.enabled",
+    /// A user's password was set; all sessions ended.
+    UserPasswordChanged = "user.password_changed",
+    /// All sessions of a user ended.
+    UserLoggedOut = "user.logged_out",
+    /// A user was removed; all sessions ended.
+    UserDeleted = "user.deleted",
+    /// A key that signs session tokens was made.
+    SessionKeyCreated = "session_key.created",
+    /// A key that signs session tokens was taken over.
+    SessionKeyImported = "session_key.imported",
+    /// The keys that signed session tokens stopped doing so.
+    SessionKeysRetired = "session_key.retired",
     /// A request was refused.
     RequestRefused = "request.refused",
     /// A request was served; written one by one with `audit.requests = "all"`.
@@ -104,6 +134,8 @@ pub enum Actor {
     CommandLine(String),
     /// The holder of a managed key, or of a token it was exchanged for.
     Key(KeyId),
+    /// A user who logged in.
+    User(String),
     /// A client that showed no valid credential.
     Anonymous,
     /// Sealgate itself: something was due.
@@ -115,6 +147,7 @@ impl fmt::Display for Actor {
         match self {
             Self::CommandLine(account) => write!(f, "cli:{}", redact(account)),
             Self::Key(id) => write!(f, "key:{id}"),
+            Self::User(name) => write!(f, "user:{}", redact(name)),
             Self::Anonymous => f.write_str("anonymous"),
             Self::System => f.write_str("system"),
         }
@@ -145,7 +178,7 @@ pub struct Event {
     pub action: Action,
     /// The key it happened to.
     pub key_id: Option<KeyId>,
-    /// Who did it, as text: `cli:root`, `key:550e…`, `anonymous`, `system`.
+    /// Who did it, as text: `cli:root`, `key:550e…`, `user:ada`, `anonymous`, `system`.
     pub actor: String,
     /// The client's address.
     pub address: Option<IpAddr>,

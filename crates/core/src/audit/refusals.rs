@@ -55,6 +55,8 @@ struct Likeness {
     address: Option<IpAddr>,
     path: Option<String>,
     user_agent: Option<String>,
+    /// Which user it was about, for one.
+    details: String,
 }
 
 /// A refusal that waits, and how many it stands for.
@@ -186,6 +188,7 @@ impl Refusal {
             address: self.event.address,
             path: self.event.path.clone(),
             user_agent: self.event.user_agent.clone(),
+            details: self.event.details.clone(),
         }
     }
 

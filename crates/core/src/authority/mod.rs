@@ -5,45 +5,67 @@
 //! - `tokens`: exchange a key for an access token, renew one, publish what verifies them
 //! - `verify`: who is calling, and may they
 //! - `sealing`: encrypt and decrypt for a line of keys
+//! - `login`: check a user's password, issue a session token
+//! - `sessions`: open, renew and end sessions
+//! - `sealed_by`: which key seals a session
+//! - `session_keys`: the keys that sign session tokens
+//! - `users`: make, list, change and remove users
 //! - `logs`: read, follow and verify the audit log
 //! - `upkeep`: follow the change feed, write counts and refusals, record what expired
 
 mod batch;
 mod cursor;
 mod keys;
+mod login;
 mod logs;
 mod questions;
 mod rate;
+mod sealed_by;
 mod sealing;
+mod session_keys;
+mod sessions;
 mod token_cache;
 mod tokens;
 mod upkeep;
+mod users;
 mod verify;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use sealgate_token::jwt::{Algorithm, SigningKey};
+use sealgate_token::jwt::{Algorithm, SigningKey, TrustedClaims};
+use tokio::sync::{OnceCell, Semaphore};
 
 pub use self::batch::Rejected;
 pub use self::keys::{Created, KeyFilter, Rotated};
+use self::login::DIRECTORY_PLACES;
+pub use self::login::{Login, PasswordSettings};
 pub use self::logs::{LogPage, Verified};
 pub use self::questions::Question;
 use self::questions::Questions;
 pub use self::rate::Allowance;
 use self::rate::RateLimits;
+pub use self::sealed_by::SealedBy;
 pub use self::sealing::{SealingOffer, TextSealed};
+use self::session_keys::SessionKeys;
+pub use self::sessions::{LoggedIn, OpenSession, Session, SessionSettings};
 use self::token_cache::TokenCache;
 pub use self::tokens::Grant;
 use self::upkeep::Reload;
+pub use self::users::UserFilter;
 pub use self::verify::{Credential, Identity, Unsettled};
 use crate::audit::{Action, Actor, Chain, Event, Origin, Refusals};
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Denied, Error};
+use crate::error::{Denied, Error, Reason};
+use crate::guard::{self, AddressLimit, KnownAddresses, LoginGuard};
+use crate::identity::IdentityProvider;
 use crate::key::{Environment, KeyHasher, KeyId};
 use crate::keyring::Keyring;
 use crate::master::MasterKey;
+use crate::password::Passwords;
 use crate::random::Random;
+use crate::revocation::Revocations;
 use crate::store::{Change, Commit, FeedPosition, Store, StoreError};
 use crate::tally::Tally;
 
@@ -68,6 +90,12 @@ pub struct Settings {
     pub audit_all_requests: bool,
     /// Most access tokens whose verification is remembered.
     pub token_cache: usize,
+    /// Requests a minute that an address may make where no credential is needed.
+    pub anonymous_per_minute: u32,
+    /// Users' sessions.
+    pub sessions: SessionSettings,
+    /// Users' passwords.
+    pub passwords: PasswordSettings,
 }
 
 impl Default for Settings {
@@ -82,6 +110,9 @@ impl Default for Settings {
             max_staleness_millis: 1_000,
             audit_all_requests: false,
             token_cache: 100_000,
+            anonymous_per_minute: 60,
+            sessions: SessionSettings::default(),
+            passwords: PasswordSettings::default(),
         }
     }
 }
@@ -140,8 +171,18 @@ pub struct Authority {
     feed: tokio::sync::Mutex<FeedPosition>,
     reload: Mutex<Option<Reload>>,
     questions: Questions,
-    tokens: TokenCache,
+    tokens: TokenCache<TrustedClaims>,
     signing: RwLock<Arc<[Arc<SigningKey>]>>,
+    sessions: TokenCache<OpenSession>,
+    session_keys: SessionKeys,
+    revocations: Revocations,
+    /// Where users come from, if not from the store.
+    directory: Option<Arc<dyn IdentityProvider>>,
+    directory_places: Semaphore,
+    anonymous: AddressLimit,
+    guard: LoginGuard,
+    known_addresses: KnownAddresses,
+    passwords: OnceCell<Passwords>,
     rates: RateLimits,
     tally: Tally,
     refusals: Refusals,
@@ -169,6 +210,19 @@ impl Authority {
             questions: Questions::default(),
             tokens: TokenCache::new(settings.token_cache, random.as_ref()),
             signing: RwLock::new(Arc::new([])),
+            sessions: TokenCache::new(settings.sessions.cache, random.as_ref()),
+            session_keys: SessionKeys::default(),
+            revocations: Revocations::default(),
+            directory: None,
+            directory_places: Semaphore::new(DIRECTORY_PLACES),
+            anonymous: AddressLimit::new(
+                Arc::clone(&clock),
+                random.as_ref(),
+                settings.anonymous_per_minute,
+            ),
+            guard: LoginGuard::new(Arc::clone(&clock), random.as_ref()),
+            known_addresses: KnownAddresses::new(Arc::clone(&clock), random.as_ref()),
+            passwords: OnceCell::new(),
             rates: RateLimits::new(Arc::clone(&clock)),
             tally: Tally::default(),
             refusals: Refusals::default(),
@@ -178,6 +232,19 @@ impl Authority {
             random,
             settings,
         }
+    }
+
+    /// Takes users from a directory outside instead of the store.
+    #[must_use]
+    pub fn with_directory(mut self, directory: Arc<dyn IdentityProvider>) -> Self {
+        self.directory = Some(directory);
+        self
+    }
+
+    /// The directory outside that users come from, if they do.
+    #[must_use]
+    pub fn directory(&self) -> Option<&dyn IdentityProvider> {
+        self.directory.as_deref()
     }
 
     /// The current time.
@@ -219,7 +286,7 @@ impl Authority {
 
     /// Makes changes durable, then takes them into the keyring at once.
     async fn commit(&self, changes: Vec<Change>, events: Vec<Event>) -> Result<(), Error> {
-        let mut news = Vec::new();
+        let (mut news, mut revoked) = (Vec::new(), Vec::new());
         for change in &changes {
             match change {
                 Change::InsertKey(record) => news.push(record.as_ref().clone()),
@@ -228,15 +295,31 @@ impl Authority {
                     copy.version += 1;
                     news.push(copy);
                 }
-                Change::InsertDataKey(_) | Change::InsertSigningKey(_) => {}
+                Change::Revoke(revocation) => revoked.push(revocation.clone()),
+                _ => {}
             }
         }
         let as_of = self.ring.moment();
         self.noted(self.store.commit(Commit { changes, events }).await)?;
         if self.is_started() {
             self.learn_all(&news, as_of);
+            self.revocations.add(&revoked);
         }
         Ok(())
+    }
+
+    /// Takes one request off what an address may do where no credential is needed.
+    ///
+    /// # Errors
+    /// If it did too much.
+    pub fn spend_anonymous(&self, address: IpAddr) -> Result<guard::Allowance, Denied> {
+        self.anonymous.spend(address).map_err(|too_many| Denied {
+            reason: Reason::AddressLimited {
+                limit: self.settings.anonymous_per_minute,
+                retry_after: too_many.retry_after,
+            },
+            key_id: None,
+        })
     }
 
     /// Puts a refusal on its way to the log.
@@ -244,10 +327,17 @@ impl Authority {
         let actor = denied.key_id.map_or(Actor::Anonymous, Actor::Key);
         let mut details = serde_json::Map::new();
         details.insert("reason".to_owned(), denied.reason.slug().into());
-        if let crate::error::Reason::MissingPermission(needed) = &denied.reason {
+        if let Reason::MissingPermission(needed) = &denied.reason {
             details.insert("needed".to_owned(), needed.as_str().into());
         }
-        let event = Event::new(self.now(), Action::RequestRefused, denied.key_id, &actor)
+        let action = match denied.reason {
+            Reason::LoginFailed { .. } | Reason::TooManyAttempts { .. } => Action::LoginFailed,
+            _ => Action::RequestRefused,
+        };
+        if let Some(username) = denied.reason.username() {
+            details.insert("username".to_owned(), username.into());
+        }
+        let event = Event::new(self.now(), action, denied.key_id, &actor)
             .from(origin)
             .with_status(status)
             .with_detail_map(details);

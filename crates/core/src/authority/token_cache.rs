@@ -1,11 +1,11 @@
-//! Access tokens that were verified before. A hit spares the signature and the reading of claims,
-//! never the checks of expiry, of the key's state and of permissions.
+//! Tokens that were verified before. A hit spares the signature and the reading of claims, and of a
+//! session the opening of its data; never the checks of expiry, of revocation, of the key's state and
+//! of permissions.
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
-use sealgate_token::jwt::TrustedClaims;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::random::{Random, array};
@@ -19,21 +19,29 @@ pub(super) type Fingerprint = u128;
 
 /// A bounded cache in two generations: when the young one is full it becomes the old one, and what
 /// was old and not asked for since is forgotten.
-pub(super) struct TokenCache {
+pub(super) struct TokenCache<T> {
     hasher: SipHasher13,
     generation: usize,
-    shards: [RwLock<Generations>; SHARDS],
+    shards: [RwLock<Generations<T>>; SHARDS],
 }
 
-type Entries = HashMap<Fingerprint, Arc<TrustedClaims>, BuildHasherDefault<AlreadyHashed>>;
+type Entries<T> = HashMap<Fingerprint, Arc<T>, BuildHasherDefault<AlreadyHashed>>;
 
-#[derive(Default)]
-struct Generations {
-    young: Entries,
-    old: Entries,
+struct Generations<T> {
+    young: Entries<T>,
+    old: Entries<T>,
 }
 
-impl TokenCache {
+impl<T> Default for Generations<T> {
+    fn default() -> Self {
+        Self {
+            young: Entries::default(),
+            old: Entries::default(),
+        }
+    }
+}
+
+impl<T> TokenCache<T> {
     pub(super) fn new(capacity: usize, random: &dyn Random) -> Self {
         Self {
             hasher: SipHasher13::new_with_key(&array(random)),
@@ -48,7 +56,17 @@ impl TokenCache {
         hasher.finish128().as_u128()
     }
 
-    pub(super) fn find(&self, print: Fingerprint) -> Option<Arc<TrustedClaims>> {
+    /// Of a token and the key it came with, together.
+    pub(super) fn fingerprint_of_both(&self, token: &str, key: &str) -> Fingerprint {
+        let mut hasher = self.hasher;
+        hasher.write(token.as_bytes());
+        // No text has this byte, so that nothing of one can pass for the beginning of the other.
+        hasher.write(&[0xFF]);
+        hasher.write(key.as_bytes());
+        hasher.finish128().as_u128()
+    }
+
+    pub(super) fn find(&self, print: Fingerprint) -> Option<Arc<T>> {
         let shard = self.shard(print);
         let found = {
             let generations = shard.read().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +79,7 @@ impl TokenCache {
         Some(found)
     }
 
-    pub(super) fn insert(&self, print: Fingerprint, claims: &Arc<TrustedClaims>) {
+    pub(super) fn insert(&self, print: Fingerprint, claims: &Arc<T>) {
         if self.generation == 0 {
             return;
         }
@@ -75,7 +93,17 @@ impl TokenCache {
         shard.young.insert(print, Arc::clone(claims));
     }
 
-    fn shard(&self, print: Fingerprint) -> &RwLock<Generations> {
+    /// Forgets all that something is not true of.
+    pub(super) fn retain(&self, keep: impl Fn(&T) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let Generations { young, old } = &mut *shard;
+            young.retain(|_, token| keep(token));
+            old.retain(|_, token| keep(token));
+        }
+    }
+
+    fn shard(&self, print: Fingerprint) -> &RwLock<Generations<T>> {
         &self.shards[usize::from(print.to_be_bytes()[0]) % SHARDS]
     }
 }
@@ -110,7 +138,7 @@ impl Hasher for AlreadyHashed {
 mod tests {
     use super::*;
     use crate::random::SeededRandom;
-    use sealgate_token::jwt::{Claims, Policy, Untrusted, issue_hs256};
+    use sealgate_token::jwt::{Claims, Policy, TrustedClaims, Untrusted, issue_hs256};
     use uuid::Uuid;
 
     fn claims() -> (String, Arc<TrustedClaims>) {
@@ -140,7 +168,7 @@ mod tests {
         cache.insert(cache.fingerprint(&token), &trusted);
         assert!(cache.find(cache.fingerprint(&token)).is_some());
         assert!(cache.find(cache.fingerprint(&token[1..])).is_none());
-        let other_process = TokenCache::new(100, &SeededRandom::new(2));
+        let other_process = TokenCache::<TrustedClaims>::new(100, &SeededRandom::new(2));
         assert_ne!(cache.fingerprint(&token), other_process.fingerprint(&token));
     }
 
@@ -160,6 +188,27 @@ mod tests {
             .map(|shard| shard.read().map(|s| s.young.len() + s.old.len()).unwrap())
             .sum();
         assert!(held <= 320, "{held}");
+    }
+
+    #[test]
+    fn a_token_and_its_key_are_found_by_both_together() {
+        let cache = TokenCache::<()>::new(100, &SeededRandom::new(1));
+        let print = cache.fingerprint_of_both("token", "key");
+        for (token, key) in [
+            ("token", "kez"),
+            ("tokenk", "ey"),
+            ("tokenkey", ""),
+            ("", "tokenkey"),
+        ] {
+            assert_ne!(
+                cache.fingerprint_of_both(token, key),
+                print,
+                "{token} {key}"
+            );
+        }
+        cache.insert(print, &Arc::new(()));
+        cache.retain(|()| false);
+        assert!(cache.find(print).is_none());
     }
 
     #[test]

@@ -37,9 +37,12 @@ impl Authority {
     /// If the store cannot be used.
     pub async fn start(&self) -> Result<(), Error> {
         self.prepare_signing().await?;
+        self.prepare_session_keys().await?;
         let asked_at = self.now();
         let mut feed = self.feed.lock().await;
         *feed = self.store.feed_position().await?;
+        // After the position was read, so that none falls between.
+        self.load_revocations().await?;
         self.synced_at
             .store(asked_at.as_millis(), Ordering::Release);
         Ok(())
@@ -103,7 +106,12 @@ impl Authority {
             if feed.signing_keys || feed.lost {
                 self.load_signing_keys().await?;
             }
+            if feed.session_keys || feed.lost {
+                self.load_session_keys().await?;
+            }
+            self.revocations.add(&feed.revocations);
             if feed.lost {
+                self.load_revocations().await?;
                 self.start_over();
             } else {
                 self.note_damaged(&feed.damaged, as_of);

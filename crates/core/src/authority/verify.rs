@@ -216,11 +216,13 @@ impl Authority {
                 reason: Reason::InvalidToken(invalid.reason()),
                 key_id: Some(key_id),
             })?;
+            self.check_not_ended(&claims)?;
             if let Some(held) = self.ring.held(key_id) {
                 return Ok((held, claims));
             }
         }
         let (held, claims) = self.verify_new_token(text, seconds)?;
+        self.check_not_ended(&claims)?;
         let claims = Arc::new(claims);
         self.tokens.insert(print, &claims);
         Ok((held, claims))
@@ -255,7 +257,23 @@ impl Authority {
         Ok((held, claims))
     }
 
-    fn check_held(&self, held: &Held, address: IpAddr, now: Timestamp) -> Result<(), Denied> {
+    /// A token that its holder logged out is dead, though its key is not.
+    fn check_not_ended(&self, claims: &TrustedClaims) -> Result<(), Denied> {
+        if self.revocations.has_token(claims.jti()) {
+            return Err(Denied {
+                reason: Reason::InvalidToken("token_revoked"),
+                key_id: Some(KeyId(claims.key_id())),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_held(
+        &self,
+        held: &Held,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), Denied> {
         let reason = if !held.is_honoured(now) {
             Reason::KeyIs(held.status_at(now))
         } else if held.profile.environment != self.settings.environment {

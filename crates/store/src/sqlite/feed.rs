@@ -3,15 +3,16 @@
 
 use std::collections::HashSet;
 
+use sealgate_core::revocation::Revocation;
 use sealgate_core::store::{Change, Feed, FeedPosition};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Row as _, ValueRef as _};
 
-use super::Readers;
 use super::error::Failure;
 use super::keys::{self, Found, columns};
 use super::statement::{Bulk, Statement};
 use super::transaction::Transaction;
+use super::{Readers, revocations};
 
 /// How many rows are kept at least: whoever is further behind loads everything anew.
 pub const KEPT: i64 = 100_000;
@@ -20,6 +21,8 @@ pub const PRUNED_AT_ONCE: i64 = 20_000;
 
 const KEY: &str = "key";
 const SIGNING_KEY: &str = "signing_key";
+const REVOCATION: &str = "revocation";
+pub const SESSION_KEY: &str = "session_key";
 
 const INSERT: Bulk = Bulk {
     head: "INSERT INTO feed (kind, subject)",
@@ -27,13 +30,16 @@ const INSERT: Bulk = Bulk {
     tail: "",
 };
 
-/// One statement, so that the rows, the keys and what was pruned are of the same moment. There is
-/// always one row at least, and where nothing changed it costs three look-ups.
+/// One statement, so that the rows, the keys, the revocations and what was pruned are of the same
+/// moment. There is always one row at least, and where nothing changed it costs three look-ups.
 pub const SINCE: &str = concat!(
     "SELECT ",
     columns!(),
-    ", feed_floor, (SELECT max(sequence) FROM feed), sequence, kind, subject FROM meta \
-     LEFT JOIN feed ON sequence > ? LEFT JOIN api_key ON id = subject \
+    ", feed_floor, (SELECT max(sequence) FROM feed), sequence, kind, feed.subject, \
+     revoked, revoked_epoch, revoked_until FROM meta \
+     LEFT JOIN feed ON sequence > ? LEFT JOIN api_key ON id = feed.subject \
+     LEFT JOIN (SELECT subject AS revoked, epoch AS revoked_epoch, expires_at AS revoked_until \
+     FROM revocation) ON revoked = feed.subject \
      WHERE only = 1 ORDER BY sequence LIMIT ?"
 );
 
@@ -43,6 +49,7 @@ const END: usize = FLOOR + 1;
 const SEQUENCE: usize = END + 1;
 const KIND: usize = SEQUENCE + 1;
 const SUBJECT: usize = KIND + 1;
+const REVOKED: usize = SUBJECT + 1;
 
 pub const POSITION: &str = "SELECT max(sequence) FROM feed";
 
@@ -64,6 +71,8 @@ impl Readers {
             keys: Vec::new(),
             damaged: Vec::new(),
             signing_keys: false,
+            session_keys: false,
+            revocations: Vec::new(),
             lost: false,
             more: rows.len() > limit as usize,
         };
@@ -83,26 +92,42 @@ impl Readers {
                 ..feed
             });
         }
-        let mut seen: HashSet<&str> = HashSet::new();
+        let mut seen: HashSet<(&str, &str)> = HashSet::new();
         for row in rows.iter().take(limit as usize) {
             let Some(sequence) = row.try_get(SEQUENCE)? else {
                 break;
             };
             feed.position = position(Some(sequence))?;
-            match row.try_get(KIND)? {
-                KEY if seen.insert(row.try_get(SUBJECT)?) => {
-                    match keys::find(row, row.try_get(SUBJECT)?, &self.cipher)? {
-                        Found::Key(key) => feed.keys.push(key),
-                        Found::Damaged(id) => feed.damaged.push(id),
-                        Found::Nameless => {}
-                    }
-                }
+            let (kind, subject) = (row.try_get(KIND)?, row.try_get(SUBJECT)?);
+            match kind {
                 SIGNING_KEY => feed.signing_keys = true,
+                SESSION_KEY => feed.session_keys = true,
+                KEY | REVOCATION if !seen.insert((kind, subject)) => {}
+                KEY => self.read_key(row, subject, &mut feed)?,
+                REVOCATION => feed.revocations.extend(read_revocation(row)?),
                 _ => {}
             }
         }
         Ok(feed)
     }
+
+    fn read_key(&self, row: &SqliteRow, id: &str, feed: &mut Feed) -> Result<(), Failure> {
+        match keys::find(row, id, &self.cipher)? {
+            Found::Key(key) => feed.keys.push(key),
+            Found::Damaged(id) => feed.damaged.push(id),
+            Found::Nameless => {}
+        }
+        Ok(())
+    }
+}
+
+/// The revocation that a row of the feed is about; nothing if it was forgotten since, when nobody
+/// needed it any more.
+fn read_revocation(row: &SqliteRow) -> Result<Option<Revocation>, Failure> {
+    if row.try_get_raw(REVOKED)?.is_null() {
+        return Ok(None);
+    }
+    revocations::read(row, REVOKED).map(Some)
 }
 
 fn position(sequence: Option<i64>) -> Result<FeedPosition, Failure> {
@@ -118,13 +143,29 @@ impl Transaction<'_> {
         let rows = changes.iter().filter_map(|change| match change {
             Change::InsertKey(key) | Change::UpdateKey(key) => Some((KEY, key.id.to_string())),
             Change::InsertSigningKey(key) => Some((SIGNING_KEY, key.kid.clone())),
-            Change::InsertDataKey(_) => None,
+            Change::Revoke(revocation) => Some((REVOCATION, revocation.subject.name())),
+            Change::InsertSessionKey(key) => Some((SESSION_KEY, key.kid.clone())),
+            Change::InsertDataKey(_)
+            | Change::InsertUser(_)
+            | Change::UpdateUser(_)
+            | Change::RemoveUser { .. }
+            | Change::NoteLogin { .. }
+            | Change::KnowAddress { .. }
+            | Change::ForgetAddresses { .. }
+            // The last two have told already, if there was anything to tell.
+            | Change::RetireSessionKeys { .. }
+            | Change::RemoveSessionKeys { .. } => None,
         });
         let rows: Vec<(&'static str, String)> = rows.collect();
+        self.tell(&rows).await
+    }
+
+    /// Writes rows into the feed: what kind of thing changed, and which one.
+    pub async fn tell(&mut self, rows: &[(&'static str, String)]) -> Result<(), Failure> {
         let bind = |statement: Statement<'static>, (kind, subject): &(&'static str, String)| {
             statement.bind(*kind).bind(subject.as_str())
         };
-        Ok(INSERT.run(self.connection, &rows, bind).await?)
+        Ok(INSERT.run(self.connection, rows, bind).await?)
     }
 }
 

@@ -9,7 +9,7 @@ use super::statement::Columns;
 /// The administrators' condition is word for word that of the partial index, which answers it.
 pub const FACTS: &str = "SELECT sqlite_version(), schema_version, key_count, \
      (SELECT count(*) FROM api_key WHERE is_admin = 1 AND status = 'active'), \
-     (SELECT sequence FROM audit_head WHERE audit_head.only = 1) \
+     user_count, (SELECT sequence FROM audit_head WHERE audit_head.only = 1) \
      FROM meta WHERE meta.only = 1";
 
 impl Readers {
@@ -21,6 +21,7 @@ impl Readers {
             schema: columns.number()?,
             keys: columns.number()?,
             active_admins: columns.number()?,
+            users: columns.number()?,
             audit_records: columns.number()?,
         })
     }

@@ -144,7 +144,7 @@ impl Range {
 
 /// The first text in the order of code points that follows every text that begins with `prefix`;
 /// nothing if none does.
-fn successor(prefix: &str) -> Option<String> {
+pub fn successor(prefix: &str) -> Option<String> {
     let mut characters: Vec<char> = prefix.chars().collect();
     while let Some(last) = characters.pop() {
         // The range steps over the surrogates.

@@ -3,6 +3,7 @@
 //!
 //! Each module owns the tables it is named after, both what is written to them and what is read.
 
+mod addresses;
 mod connect;
 mod error;
 mod feed;
@@ -14,11 +15,14 @@ mod listing;
 mod log;
 #[cfg(test)]
 mod plans;
+mod revocations;
 mod rights;
 mod schema;
 mod secrets;
+mod session_keys;
 mod statement;
 mod transaction;
+mod users;
 mod uses;
 mod writer;
 
@@ -32,11 +36,13 @@ use sealgate_core::clock::{Clock, Timestamp};
 use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord};
 use sealgate_core::master::MasterKey;
 use sealgate_core::random::Random;
+use sealgate_core::revocation::Revocation;
 use sealgate_core::store::{
-    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SigningKeyRecord, Store,
-    StoreError,
+    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SessionKeyRecord,
+    SigningKeyRecord, Store, StoreError, UserQuery, Users,
 };
 use sealgate_core::tally::Counted;
+use sealgate_core::user::UserRecord;
 use sqlx::sqlite::SqlitePool;
 
 use self::schema::Keeper;
@@ -183,6 +189,36 @@ impl Store for Sqlite {
 
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
         Ok(self.readers.signing_keys().await?)
+    }
+
+    async fn user(&self, folded: &str) -> Result<Option<UserRecord>, StoreError> {
+        Ok(self.readers.user(folded).await?)
+    }
+
+    async fn users(&self, query: &UserQuery) -> Result<Users, StoreError> {
+        Ok(self.readers.users(query).await?)
+    }
+
+    async fn known_addresses(&self, account: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.readers.known_addresses(account).await?)
+    }
+
+    async fn revocations_after(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        Ok(self.readers.revocations_after(after, limit).await?)
+    }
+
+    async fn forget_revocations(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.writer
+            .write(Work::ForgetRevocations { now, limit })
+            .await
+    }
+
+    async fn session_keys(&self) -> Result<Vec<SessionKeyRecord>, StoreError> {
+        Ok(self.readers.session_keys().await?)
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

@@ -3,12 +3,12 @@
 
 use sealgate_core::clock::Timestamp;
 use sealgate_core::key::{Environment, KeyId, Status};
-use sealgate_core::store::{Cursor, KeyQuery};
+use sealgate_core::store::{Cursor, KeyQuery, UserQuery};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::fixture::Fixture;
-use super::{feed, health, keys, listing, log, secrets, uses};
+use super::{addresses, feed, health, keys, listing, log, revocations, secrets, users, uses};
 
 async fn assert_indexed(fixture: &Fixture, what: &str, sql: &str) {
     let mut connection = fixture.connect().await;
@@ -51,6 +51,16 @@ async fn every_look_up_uses_an_index_in_its_order() {
         &added,
         secrets::DATA_KEYS,
         health::FACTS,
+        users::BY_NAME,
+        users::UPDATE,
+        users::REMOVE,
+        users::NOTE_LOGIN,
+        revocations::AFTER,
+        revocations::FORGET,
+        addresses::NEWEST,
+        addresses::KEEP_NEWEST,
+        addresses::FORGET,
+        addresses::FORGET_OF_USER,
     ] {
         assert_indexed(&fixture, sql, sql).await;
     }
@@ -87,6 +97,27 @@ async fn every_listing_is_a_range_of_an_index_in_its_order() {
                         assert_indexed(&fixture, &what, sql.sql().as_str()).await;
                     }
                 }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_listing_of_users_is_a_range_of_an_index_in_its_order() {
+    let fixture = Fixture::new().await;
+    let text = Some("a".to_owned());
+    for name in [None, text.clone()] {
+        for is_active in [None, Some(false)] {
+            for after in [None, text.clone()] {
+                let query = UserQuery {
+                    name: name.clone(),
+                    is_active,
+                    after,
+                    limit: 9,
+                };
+                let sql = users::statement(&query);
+                let what = format!("{query:?}");
+                assert_indexed(&fixture, &what, sql.sql().as_str()).await;
             }
         }
     }

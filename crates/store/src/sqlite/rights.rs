@@ -5,6 +5,8 @@ use sealgate_core::key::{Environment, KeyHash, KeyId, KeyPrefix, KeyRecord, KeyS
 use sealgate_core::network::AllowList;
 use sealgate_core::permission::Permissions;
 
+use crate::cipher::Fields;
+
 /// Everything that decides whether a key is honoured and for what. The key's encrypted secret
 /// vouches for it: who writes to the database without the master key can neither make a key an
 /// administrator's nor bring a dead one back.
@@ -77,28 +79,6 @@ impl<'a> Rights<'a> {
             fields.push(network);
         }
         fields.0
-    }
-}
-
-/// Bytes one after the other, each behind its length, so that no two rows of fields are the same.
-struct Fields(Vec<u8>);
-
-impl Fields {
-    /// The length of what is absent; no field is as long.
-    const ABSENT: [u8; 4] = u32::MAX.to_be_bytes();
-
-    fn push(&mut self, field: impl AsRef<[u8]>) {
-        let field = field.as_ref();
-        let length = u32::try_from(field.len()).expect("a field has under 4 GiB");
-        self.0.extend_from_slice(&length.to_be_bytes());
-        self.0.extend_from_slice(field);
-    }
-
-    fn push_or_not(&mut self, field: Option<impl AsRef<[u8]>>) {
-        match field {
-            Some(field) => self.push(field),
-            None => self.0.extend_from_slice(&Self::ABSENT),
-        }
     }
 }
 

@@ -16,7 +16,10 @@ use super::transaction::Transaction;
 use crate::cipher::{ColumnCipher, WrappedKey};
 
 /// What leads from each version to the next, from an empty database to version 1 first.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_users.sql"),
+];
 
 /// The newest version this program knows.
 #[expect(

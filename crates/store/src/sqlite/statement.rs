@@ -76,7 +76,12 @@ pub struct Columns<'r> {
 impl<'r> Columns<'r> {
     /// Starts at the first value.
     pub const fn of(row: &'r SqliteRow) -> Self {
-        Self { row, next: 0 }
+        Self::at(row, 0)
+    }
+
+    /// Starts at the value of this place.
+    pub const fn at(row: &'r SqliteRow, place: usize) -> Self {
+        Self { row, next: place }
     }
 
     /// The next value.
@@ -110,8 +115,13 @@ impl<'r> Columns<'r> {
 
     /// The next value, a key's identifier.
     pub fn key_id(&mut self) -> Result<KeyId, Failure> {
+        self.uuid().map(KeyId)
+    }
+
+    /// The next value, an identifier.
+    pub fn uuid(&mut self) -> Result<Uuid, Failure> {
         let text = self.take()?;
-        read_id(text).ok_or_else(|| self.wrong())
+        read_uuid(text).ok_or_else(|| self.wrong())
     }
 
     /// The next value, a key's identifier or nothing.
@@ -156,9 +166,13 @@ impl<'r> Columns<'r> {
     }
 }
 
-/// A key's identifier, spelled as it was written: what looks up another row is another key.
+/// A key's identifier.
 pub fn read_id(text: &str) -> Option<KeyId> {
+    read_uuid(text).map(KeyId)
+}
+
+/// An identifier, spelled as it was written: what looks up another row is another's.
+fn read_uuid(text: &str) -> Option<Uuid> {
     let is_as_written = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    let id = Uuid::try_parse(text).ok().filter(|_| is_as_written);
-    id.map(KeyId)
+    Uuid::try_parse(text).ok().filter(|_| is_as_written)
 }

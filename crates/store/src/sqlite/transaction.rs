@@ -37,11 +37,30 @@ impl Transaction<'_> {
 
     /// Makes one change, or the insertion of many keys at once.
     async fn change(&mut self, run: &[Change]) -> Result<(), Failure> {
-        match run {
-            [Change::UpdateKey(key)] => self.update_key(key).await,
-            [Change::InsertDataKey(key)] => self.insert_data_key(key).await,
-            [Change::InsertSigningKey(key)] => self.insert_signing_key(key).await,
-            keys => self.insert_keys(keys).await,
+        let Some(change) = run.first() else {
+            return Ok(());
+        };
+        match change {
+            Change::InsertKey(_) => self.insert_keys(run).await,
+            Change::UpdateKey(key) => self.update_key(key).await,
+            Change::InsertDataKey(key) => self.insert_data_key(key).await,
+            Change::InsertSigningKey(key) => self.insert_signing_key(key).await,
+            Change::InsertUser(user) => self.insert_user(user).await,
+            Change::UpdateUser(user) => self.update_user(user).await,
+            Change::RemoveUser { id, version } => self.remove_user(*id, *version).await,
+            Change::NoteLogin { id, epoch, at } => self.note_login(*id, *epoch, *at).await,
+            Change::KnowAddress {
+                account,
+                network,
+                at,
+            } => self.know_address(account, network, *at).await,
+            Change::ForgetAddresses { account } => self.forget_addresses(account).await,
+            Change::Revoke(revocation) => self.revoke(revocation).await,
+            Change::InsertSessionKey(key) => self.insert_session_key(key).await,
+            Change::RetireSessionKeys { verify_until } => {
+                self.retire_session_keys(*verify_until).await
+            }
+            Change::RemoveSessionKeys { now } => self.remove_session_keys(*now).await,
         }
     }
 }

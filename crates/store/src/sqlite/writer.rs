@@ -40,9 +40,16 @@ pub enum Work {
         /// Most counts to move.
         limit: u32,
     },
+    /// Revocations that are needed no more, to be removed.
+    ForgetRevocations {
+        /// Those that expire until then.
+        now: Timestamp,
+        /// Most to remove.
+        limit: u32,
+    },
 }
 
-/// How a piece of work ended; the number is that of counts moved, where counts are moved.
+/// How a piece of work ended; the number is that of rows moved or forgotten, where it has a limit.
 type Outcome = Result<u64, StoreError>;
 
 struct Job {
@@ -193,6 +200,7 @@ impl Transaction<'_> {
             Work::Commit(commit) => self.commit(commit).await.map(|()| 0),
             Work::AddUses(counted) => self.add_uses(counted).await.map(|()| 0),
             Work::CloseUses { minute, now, limit } => self.close_uses(*minute, *now, *limit).await,
+            Work::ForgetRevocations { now, limit } => self.forget_revocations(*now, *limit).await,
         }
     }
 }

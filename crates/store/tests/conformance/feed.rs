@@ -3,8 +3,11 @@
 use sealgate_core::key::{KeyRecord, KeyState};
 use sealgate_core::store::{Change, FeedPosition};
 
-use super::records::{counted, data_key, insert, key, signing_key, update};
-use super::{Engine, change};
+use super::records::{
+    counted, data_key, insert, insert_user, key, know_address, revoked_token, revoked_user,
+    session_key, signing_key, update, update_user, user,
+};
+use super::{BIRTH, Engine, change};
 
 pub async fn a_changed_key_comes_once_and_as_it_is_now(engine: impl Engine) {
     let store = engine.open().await;
@@ -123,4 +126,117 @@ pub async fn a_position_beyond_the_end_is_lost(engine: impl Engine) {
         .unwrap();
     assert!(feed.lost);
     assert_eq!(feed.position, end);
+}
+
+pub async fn a_revocation_is_told_once_and_as_it_is_now(engine: impl Engine) {
+    let store = engine.open().await;
+    let begin = store.feed_position().await.unwrap();
+    let revoked = [
+        revoked_user("ada", 5, 60),
+        revoked_token(1, 60),
+        revoked_user("ada", 9, 50),
+    ];
+    change(&*store, revoked.map(Change::Revoke)).await;
+    let feed = store.feed_since(begin, 100).await.unwrap();
+    assert_eq!(
+        feed.revocations,
+        [revoked_user("ada", 9, 60), revoked_token(1, 60)]
+    );
+    assert!(feed.keys.is_empty() && feed.damaged.is_empty());
+    assert!(!feed.session_keys && !feed.signing_keys);
+    let nothing = store.feed_since(feed.position, 100).await.unwrap();
+    assert!(nothing.revocations.is_empty());
+}
+
+pub async fn a_revocation_that_was_forgotten_is_not_told(engine: impl Engine) {
+    let store = engine.open().await;
+    let begin = store.feed_position().await.unwrap();
+    let revoked = [revoked_token(1, 10), revoked_token(2, 90)];
+    change(&*store, revoked.map(Change::Revoke)).await;
+    let now = BIRTH.plus_seconds(10);
+    assert_eq!(store.forget_revocations(now, 9).await, Ok(1));
+    let feed = store.feed_since(begin, 100).await.unwrap();
+    assert_eq!(feed.revocations, [revoked_token(2, 90)]);
+    assert_eq!(feed.position, store.feed_position().await.unwrap());
+}
+
+pub async fn another_process_learns_of_revocations_keys_and_session_keys_together(
+    engine: impl Engine,
+) {
+    let (server, command_line) = (engine.open().await, engine.open().await);
+    let begin = server.feed_position().await.unwrap();
+    let changes = [
+        insert(&key(1)),
+        Change::Revoke(revoked_user("ada", 5, 60)),
+        Change::InsertSessionKey(session_key(1)),
+        Change::Revoke(revoked_token(1, 60)),
+    ];
+    change(&*command_line, changes).await;
+    let feed = server.feed_since(begin, 100).await.unwrap();
+    assert_eq!(feed.keys, [key(1)]);
+    assert_eq!(
+        feed.revocations,
+        [revoked_user("ada", 5, 60), revoked_token(1, 60)]
+    );
+    assert!(feed.session_keys && !feed.signing_keys);
+
+    let first = server.feed_since(begin, 2).await.unwrap();
+    assert_eq!(
+        (first.keys.len(), first.revocations.len(), first.more),
+        (1, 1, true)
+    );
+    let rest = server.feed_since(first.position, 2).await.unwrap();
+    assert_eq!(
+        (rest.keys.len(), rest.revocations.len(), rest.more),
+        (0, 1, false)
+    );
+}
+
+pub async fn a_change_of_session_keys_is_told_if_there_was_one(engine: impl Engine) {
+    let store = engine.open().await;
+    let retire = |seconds| Change::RetireSessionKeys {
+        verify_until: BIRTH.plus_seconds(seconds),
+    };
+    let remove = |seconds| Change::RemoveSessionKeys {
+        now: BIRTH.plus_seconds(seconds),
+    };
+    for (change_made, is_told) in [
+        (retire(50), false),
+        (Change::InsertSessionKey(session_key(1)), true),
+        (remove(900), false),
+        (retire(50), true),
+        (retire(60), false),
+        (remove(49), false),
+        (remove(50), true),
+        (remove(50), false),
+    ] {
+        let begin = store.feed_position().await.unwrap();
+        change(&*store, [change_made.clone()]).await;
+        let feed = store.feed_since(begin, 100).await.unwrap();
+        assert_eq!(feed.session_keys, is_told, "{change_made:?}");
+        assert_eq!(feed.position > begin, is_told, "{change_made:?}");
+    }
+}
+
+pub async fn users_and_addresses_do_not_enter_the_feed(engine: impl Engine) {
+    let store = engine.open().await;
+    let begin = store.feed_position().await.unwrap();
+    let account = "ada".to_owned();
+    let changes = [
+        insert_user(&user(1)),
+        Change::NoteLogin {
+            id: user(1).id,
+            epoch: user(1).epoch,
+            at: BIRTH,
+        },
+        update_user(&user(1)),
+        know_address("ada", "192.0.2.1", 0),
+        Change::ForgetAddresses { account },
+        Change::RemoveUser {
+            id: user(1).id,
+            version: 2,
+        },
+    ];
+    change(&*store, changes).await;
+    assert_eq!(store.feed_position().await.unwrap(), begin);
 }

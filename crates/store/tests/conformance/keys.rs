@@ -233,7 +233,7 @@ pub async fn health_counts_keys_active_admins_and_records(engine: impl Engine) {
         (health.keys, health.active_admins, health.audit_records),
         (3, 1, 2)
     );
-    assert_eq!(health.schema, 1);
+    assert_eq!(health.schema, 2);
     assert!(
         health.engine.contains(char::is_numeric),
         "{}",

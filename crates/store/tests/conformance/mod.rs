@@ -1,13 +1,17 @@
 //! What every engine must do alike, behind the [`Store`] trait alone. An engine runs it by
 //! implementing [`Engine`] and calling [`conformance!`].
 
+pub mod addresses;
 pub mod commits;
 pub mod feed;
 pub mod keys;
 pub mod listing;
 pub mod log;
 pub mod records;
+pub mod revocations;
 pub mod secrets;
+pub mod session_keys;
+pub mod users;
 pub mod uses;
 
 use std::sync::Arc;
@@ -98,6 +102,11 @@ macro_rules! conformance {
                 a_new_server_key_is_told_and_a_data_key_is_not,
                 uses_do_not_enter_the_feed,
                 a_position_beyond_the_end_is_lost,
+                a_revocation_is_told_once_and_as_it_is_now,
+                a_revocation_that_was_forgotten_is_not_told,
+                another_process_learns_of_revocations_keys_and_session_keys_together,
+                a_change_of_session_keys_is_told_if_there_was_one,
+                users_and_addresses_do_not_enter_the_feed,
             }
             uses {
                 counts_of_one_minute_add_up,
@@ -113,6 +122,37 @@ macro_rules! conformance {
                 a_version_of_a_data_key_is_made_once,
                 server_keys_come_newest_first,
                 a_server_key_is_inserted_once,
+            }
+            users {
+                every_field_of_a_user_reads_back,
+                a_user_that_is_not_there_is_nothing,
+                names_that_differ_in_case_alone_are_one_user,
+                an_update_writes_every_setting_but_the_last_login,
+                a_change_of_a_stale_version_is_a_conflict,
+                a_removed_user_is_gone_with_its_addresses,
+                a_login_is_noted_in_its_epoch_alone,
+                pages_of_users_have_no_gaps_and_no_repeats,
+                wildcards_in_the_beginning_of_a_user_name_are_plain_text,
+                a_large_profile_reads_back,
+            }
+            revocations {
+                revocations_are_loaded_in_the_order_of_their_names,
+                of_two_revocations_the_later_epoch_and_the_later_expiry_stay,
+                a_token_revoked_twice_is_dead_until_the_later_moment,
+                what_has_expired_is_forgotten_the_oldest_first,
+                a_revocation_is_there_after_a_restart,
+            }
+            session_keys {
+                session_keys_come_newest_first,
+                a_session_key_is_inserted_once,
+                a_retired_key_verifies_until_the_earlier_moment,
+                a_key_is_removed_once_it_verifies_no_more,
+            }
+            addresses {
+                known_networks_come_newest_first,
+                a_network_is_as_new_as_its_last_login,
+                of_an_account_the_newest_networks_are_kept,
+                an_accounts_networks_are_forgotten_together,
             }
         }
     };

@@ -6,12 +6,17 @@ use sealgate_core::audit::{Action, Actor, Event};
 use sealgate_core::clock::Timestamp;
 use sealgate_core::key::{Environment, KeyHash, KeyId, KeyPrefix, KeyRecord, KeyState, Salt};
 use sealgate_core::network::AllowList;
+use sealgate_core::password::PasswordHash;
 use sealgate_core::permission::Permissions;
 use sealgate_core::random::{SeededRandom, array, uuid};
+use sealgate_core::revocation::{Revocation, Subject};
 use sealgate_core::secret::Secret;
-use sealgate_core::store::{Change, DataKey, SigningKeyRecord};
+use sealgate_core::store::{Change, DataKey, SessionKeyRecord, SigningKeyRecord};
 use sealgate_core::tally::{Count, Counted, Use};
+use sealgate_core::user::{UserId, UserProfile, UserRecord, Username};
 use sealgate_token::jwt::Algorithm;
+use serde_json::json;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::BIRTH;
@@ -147,4 +152,94 @@ pub fn counted(key_id: KeyId, minute: i64, address: Option<[u8; 4]>, requests: u
 /// The minute that [`counted`] begins at.
 pub fn first_minute() -> Timestamp {
     BIRTH.plus_seconds(60).minute()
+}
+
+/// A user made so many seconds after the store.
+pub fn user(number: u32) -> UserRecord {
+    user_named(number, &format!("user-{number}"))
+}
+
+/// A user of that name.
+pub fn user_named(number: u32, name: &str) -> UserRecord {
+    let created_at = BIRTH.plus_seconds(i64::from(number));
+    UserRecord {
+        id: UserId(uuid(&SeededRandom::new(u64::from(number)), created_at)),
+        username: Username::parse(name).unwrap(),
+        profile: UserProfile::default(),
+        password: password(number),
+        is_active: true,
+        epoch: created_at.as_millis(),
+        created_at,
+        password_changed_at: created_at.plus_millis(1),
+        last_login_at: None,
+        version: 1,
+    }
+}
+
+/// A user with every optional field present.
+pub fn full_user(number: u32) -> UserRecord {
+    let attributes = json!({"a": null, "é": [1, -2.5, "\0"], "z": {"deep": true}});
+    UserRecord {
+        profile: UserProfile {
+            display_name: Some("Ada “King” 🔑".to_owned()),
+            email: Some("ada@example.com".to_owned()),
+            roles: vec!["admin".to_owned(), String::new()],
+            attributes: attributes.as_object().unwrap().clone(),
+        },
+        epoch: i64::MAX,
+        last_login_at: Some(BIRTH.plus_days(1)),
+        ..user(number)
+    }
+}
+
+/// The hash of a password, in the form of Argon2id's.
+pub fn password(number: u32) -> PasswordHash {
+    let text = format!("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA${number:A<43}");
+    PasswordHash::parse(&text).unwrap()
+}
+
+/// The insertion of a user.
+pub fn insert_user(user: &UserRecord) -> Change {
+    Change::InsertUser(Box::new(user.clone()))
+}
+
+/// The update of a user.
+pub fn update_user(user: &UserRecord) -> Change {
+    Change::UpdateUser(Box::new(user.clone()))
+}
+
+/// A login to an account from a network, so many seconds after [`BIRTH`].
+pub fn know_address(account: &str, network: &str, seconds: i64) -> Change {
+    Change::KnowAddress {
+        account: account.to_owned(),
+        network: network.to_owned(),
+        at: BIRTH.plus_seconds(seconds),
+    }
+}
+
+/// A dead token, until so many seconds after [`BIRTH`].
+pub fn revoked_token(number: u128, seconds: i64) -> Revocation {
+    Revocation {
+        subject: Subject::Token(Uuid::from_u128(number << 64 | 0xABC)),
+        expires_at: BIRTH.plus_seconds(seconds),
+    }
+}
+
+/// A user whose epochs up to one are over, until so many seconds after [`BIRTH`].
+pub fn revoked_user(name: &str, epoch: i64, seconds: i64) -> Revocation {
+    let name = name.to_owned();
+    Revocation {
+        subject: Subject::User { name, epoch },
+        expires_at: BIRTH.plus_seconds(seconds),
+    }
+}
+
+/// A key that signs session tokens; one of a higher number is newer.
+pub fn session_key(number: u8) -> SessionKeyRecord {
+    SessionKeyRecord {
+        kid: format!("k4.pid.{number}"),
+        secret: Secret::new([number; 64]),
+        created_at: BIRTH.plus_seconds(i64::from(number)),
+        verify_until: None,
+    }
 }

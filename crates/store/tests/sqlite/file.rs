@@ -87,12 +87,12 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         refusal,
         StoreError::NewerSchema {
             found: 999,
-            known: 1
+            known: 2
         }
     );
     assert_eq!(
         place
-            .tamper("UPDATE meta SET schema_version = 1 WHERE schema_version = 999")
+            .tamper("UPDATE meta SET schema_version = 2 WHERE schema_version = 999")
             .await,
         1
     );

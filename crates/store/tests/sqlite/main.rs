@@ -6,7 +6,9 @@
 mod conformance;
 mod file;
 mod served;
+mod tampered_users;
 mod tampering;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -2,13 +2,14 @@
 //!
 //! No variant carries text of a token, so an error can be logged as it is.
 
-/// Why a token was refused. For logs and audit; a caller is told only that it was.
+/// Why a token was refused, an access token or a session token. For logs and audit; a caller is told only that it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
     /// Longer than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
     #[error("the token is too long")]
     TooLong,
-    /// Not three non-empty parts, or a part that is not a JSON object.
+    /// Not three non-empty parts, or a part that is not a JSON object; not a `v4.public` token with a
+    /// footer.
     #[error("the token is not well formed")]
     Malformed,
     /// Base64url with padding, white space, stray bits or foreign characters.
@@ -32,6 +33,9 @@ pub enum InvalidToken {
     /// Any other member of the header than `alg`, `typ` and `kid`.
     #[error("the token's header has an unknown member")]
     UnknownHeader,
+    /// Any other member of a session token's footer than `kid`.
+    #[error("the token's footer has an unknown member")]
+    UnknownFooter,
     /// A `typ` other than `JWT` (RFC 8725 section 3.11).
     #[error("the token is of another type")]
     WrongTokenType,
@@ -62,13 +66,16 @@ pub enum InvalidToken {
     /// The signature is not by this key over these bytes.
     #[error("the token's signature is wrong")]
     BadSignature,
+    /// Issued for someone else, under the same key.
+    #[error("the token is for another audience")]
+    WrongAudience,
     /// Issued by someone else, under the same key.
     #[error("the token is from another issuer")]
     WrongIssuer,
     /// `exp` has come.
     #[error("the token has expired")]
     Expired,
-    /// `iat` is in the future by more than the leeway.
+    /// `iat`, or a session token's `nbf`, is in the future by more than the leeway.
     #[error("the token is from the future")]
     NotYetValid,
 }
@@ -86,6 +93,7 @@ impl InvalidToken {
             Self::UnknownCritical => "unknown_critical",
             Self::EmbeddedKey => "embedded_key",
             Self::UnknownHeader => "unknown_header",
+            Self::UnknownFooter => "unknown_footer",
             Self::WrongTokenType => "wrong_token_type",
             Self::UnknownClaim => "unknown_claim",
             Self::Duplicate { .. } => "duplicate",
@@ -93,6 +101,7 @@ impl InvalidToken {
             Self::WrongType { .. } => "wrong_type",
             Self::KeyMismatch => "key_mismatch",
             Self::BadSignature => "bad_signature",
+            Self::WrongAudience => "wrong_audience",
             Self::WrongIssuer => "wrong_issuer",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",

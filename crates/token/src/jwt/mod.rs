@@ -44,12 +44,13 @@ mod claims;
 mod error;
 mod header;
 mod issue;
-mod object;
-mod scan;
+pub(crate) mod object;
+pub(crate) mod scan;
 mod server_key;
 mod verify;
 
 pub use algorithm::{Algorithm, UnknownAlgorithmName};
+pub(crate) use claims::CanonicalUuid;
 pub use claims::Claims;
 pub use error::{InvalidToken, IssueError, KeyError};
 pub use header::Signer;
@@ -69,4 +70,4 @@ pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 pub const CLOCK_LEEWAY_SECONDS: i64 = 30;
 
 /// The latest time a claim may name: 9999-12-31T23:59:59Z, the last that RFC 3339 can write.
-const MAX_UNIX_SECONDS: i64 = 253_402_300_799;
+pub(crate) const MAX_UNIX_SECONDS: i64 = 253_402_300_799;

@@ -14,7 +14,8 @@ pub fn derive(master: &[u8; 32], purpose: &str) -> Zeroizing<[u8; 32]> {
     key
 }
 
-fn hkdf_sha256(input: &[u8], info: &[u8], output: &mut [u8]) {
+/// HKDF-SHA-256 (RFC 5869) with an empty salt. Fills all of `output`.
+pub fn hkdf_sha256(input: &[u8], info: &[u8], output: &mut [u8]) {
     Salt::new(HKDF_SHA256, &[])
         .extract(input)
         .expand(&[info], Length(output.len()))

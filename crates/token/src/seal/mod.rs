@@ -14,4 +14,5 @@ mod envelope;
 
 pub use cipher::{NONCE_BYTES, OpenError, SealingKey};
 pub use derive::derive;
+pub(crate) use derive::hkdf_sha256;
 pub use envelope::{Envelope, MAX_PLAINTEXT_BYTES, PlaintextTooLong, seal_envelope};

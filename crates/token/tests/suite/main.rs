@@ -6,3 +6,7 @@ mod envelopes;
 mod forge;
 mod properties;
 mod refusals;
+mod session_forge;
+mod session_keys;
+mod session_vectors;
+mod sessions;

@@ -205,7 +205,7 @@ impl Members<'_> {
 
 /// A UUID in lower case with hyphens, the one of its many spellings that is issued.
 #[derive(Clone, Copy)]
-struct CanonicalUuid(Uuid);
+pub(crate) struct CanonicalUuid(pub(crate) Uuid);
 
 impl CanonicalUuid {
     fn parse(text: &str) -> Option<Self> {

@@ -1,0 +1,458 @@
+//! Sessions: user data sealed under the client's key, in a token that Sealgate signs. How a session
+//! token is issued, opened, renewed and ended.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sealgate_token::paseto::{
+    SealError, SessionClaims, SessionPolicy, TrustedSession, UntrustedSession,
+};
+use serde_json::Value;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::sealed_by::{Seal, denied};
+use super::{Allowance, Authority, Caller, SealedBy};
+use crate::audit::{Action, Actor, Event, Origin};
+use crate::clock::Timestamp;
+use crate::error::{Denied, Error, Reason};
+use crate::random::uuid;
+use crate::revocation::{Revocation, Subject};
+use crate::seal_key::SealKeyRules;
+use crate::secret::SecretText;
+use crate::store::Change;
+
+/// What an operator decides about sessions.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    /// `aud` of session tokens.
+    pub audience: String,
+    /// `iss` of session tokens.
+    pub issuer: String,
+    /// How long a session lasts that is not renewed, in seconds.
+    pub idle_seconds: i64,
+    /// How long a line of renewals can last, in seconds.
+    pub max_seconds: i64,
+    /// Whether the default key is no longer taken.
+    pub require_key: bool,
+    /// How seal keys are written.
+    pub seal_keys: SealKeyRules,
+    /// Most opened sessions that are remembered.
+    pub cache: usize,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            audience: "gomaluum".to_owned(),
+            issuer: "gomaluum".to_owned(),
+            idle_seconds: 28_800,
+            max_seconds: 604_800,
+            require_key: false,
+            seal_keys: SealKeyRules::default(),
+            cache: 10_000,
+        }
+    }
+}
+
+/// A session token that was verified, and its data that was opened.
+pub struct OpenSession {
+    token: TrustedSession,
+    data: Zeroizing<String>,
+    sealed_by: SealedBy,
+    /// Under which generation of signing keys it was verified.
+    generation: u64,
+}
+
+impl std::fmt::Debug for OpenSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OpenSession({:?}, …)", self.token.jti())
+    }
+}
+
+/// A user whose session was verified and opened.
+#[derive(Clone, Debug)]
+pub struct Session {
+    open: Arc<OpenSession>,
+    allowance: Option<Allowance>,
+}
+
+impl Session {
+    /// The name the user logged in with.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        self.open.token.subject()
+    }
+
+    /// What the directory told of the user at login: a JSON object.
+    #[must_use]
+    pub fn data(&self) -> &str {
+        &self.open.data
+    }
+
+    /// Whose key the session is sealed with.
+    #[must_use]
+    pub fn sealed_by(&self) -> SealedBy {
+        self.open.sealed_by
+    }
+
+    /// What is left of a managed seal key's rate limit, if it has one.
+    #[must_use]
+    pub const fn allowance(&self) -> Option<Allowance> {
+        self.allowance
+    }
+
+    /// The claims of the token.
+    #[must_use]
+    pub fn token(&self) -> &TrustedSession {
+        &self.open.token
+    }
+}
+
+/// A session token that was just issued.
+#[derive(Clone, Debug)]
+pub struct LoggedIn {
+    /// The token itself.
+    pub token: SecretText,
+    /// The user's name.
+    pub username: String,
+    /// Whose key the session is sealed with.
+    pub sealed_by: SealedBy,
+    /// What is left of a managed seal key's rate limit, if it has one.
+    pub allowance: Option<Allowance>,
+}
+
+/// What a session token is to say, before its times are settled.
+pub(super) struct SessionTerms<'a> {
+    pub username: &'a str,
+    /// When the user gave the password, in unix seconds.
+    pub auth_time: i64,
+    pub epoch: i64,
+    /// A JSON object.
+    pub data: &'a str,
+}
+
+/// A session token before anybody hears of it: its record has to be durable first.
+pub(super) struct Draft {
+    pub logged_in: LoggedIn,
+    pub event: Event,
+}
+
+impl Authority {
+    /// Verifies a session token and opens its data with the seal key that came along.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] with the reason, or [`Error::Unavailable`] if the store has been out of reach
+    /// for too long.
+    pub async fn open_session(
+        &self,
+        token: &str,
+        seal_key: Option<&str>,
+        address: IpAddr,
+    ) -> Result<Session, Error> {
+        let now = self.now();
+        self.ensure_fresh(now).await?;
+        let print = self
+            .sessions
+            .fingerprint_of_both(token, seal_key.unwrap_or_default());
+        if let Some(open) = self.sessions.find(print)
+            && let Some(session) = self.remembered(open, address, now)?
+        {
+            return Ok(session);
+        }
+        let generation = self.session_keys.generation();
+        let trusted = self.verify_session(token, now).await?;
+        let seal = self.seal(seal_key, address).await?;
+        let data = seal.data_key.open(trusted.jti(), trusted.data());
+        let data = data.map_err(|_| Denied {
+            reason: Reason::WrongSealKey {
+                username: trusted.subject().to_owned(),
+            },
+            key_id: seal.sealed_by.key_id(),
+        })?;
+        let open = Arc::new(OpenSession {
+            token: trusted,
+            data,
+            sealed_by: seal.sealed_by,
+            generation,
+        });
+        self.sessions.insert(print, &open);
+        Ok(Session {
+            open,
+            allowance: seal.allowance,
+        })
+    }
+
+    /// A session that was opened before, if nothing has changed that would need another look; refused
+    /// if it is over by now.
+    fn remembered(
+        &self,
+        open: Arc<OpenSession>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Option<Session>, Denied> {
+        if open.generation != self.session_keys.generation() {
+            return Ok(None);
+        }
+        self.check_alive(&open.token, now)?;
+        let allowance = match open.sealed_by {
+            SealedBy::Managed(key_id) => match self.check_managed_seal(key_id, address, now) {
+                Some(checked) => checked?,
+                None => return Ok(None),
+            },
+            _ => None,
+        };
+        Ok(Some(Session { open, allowance }))
+    }
+
+    /// Verifies a session token's signature and claims; its data stays sealed.
+    pub(super) async fn verify_session(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<TrustedSession, Error> {
+        let invalid = |invalid: sealgate_token::jwt::InvalidToken| {
+            denied(Reason::InvalidToken(invalid.reason()))
+        };
+        let untrusted = UntrustedSession::parse(token).map_err(invalid)?;
+        let key = self.session_key(untrusted.claimed_kid(), now).await?;
+        let key = key.ok_or(denied(Reason::InvalidToken("unknown_signing_key")))?;
+        let SessionSettings {
+            audience, issuer, ..
+        } = &self.settings.sessions;
+        let policy = SessionPolicy::new(audience, issuer);
+        let trusted = untrusted
+            .verify(key.signing.verifying_key(), &policy, now.as_seconds())
+            .map_err(invalid)?;
+        self.check_alive(&trusted, now)?;
+        Ok(trusted)
+    }
+
+    fn check_alive(&self, token: &TrustedSession, now: Timestamp) -> Result<(), Denied> {
+        let slug = if let Err(invalid) = token.check_time(now.as_seconds()) {
+            invalid.reason()
+        } else if self.revocations.has_token(token.jti()) {
+            "token_revoked"
+        } else if self.revocations.has_user(token.subject(), token.epoch()) {
+            "sessions_ended"
+        } else {
+            return Ok(());
+        };
+        Err(denied(Reason::InvalidToken(slug)))
+    }
+
+    /// Renews a session: the same user data under the same key, a later expiry, never past the longest
+    /// lifetime counted from the login.
+    ///
+    /// # Errors
+    /// As [`Self::open_session`], or if the lifetime is used up or the record cannot be written.
+    pub async fn renew_session(
+        &self,
+        token: &str,
+        seal_key: Option<&str>,
+        address: IpAddr,
+        origin: &Origin,
+    ) -> Result<LoggedIn, Error> {
+        let session = self.open_session(token, seal_key, address).await?;
+        let claims = session.token();
+        if claims.auth_time() + self.settings.sessions.max_seconds <= self.now().as_seconds() {
+            return Err(denied(Reason::InvalidToken("lifetime_over")).into());
+        }
+        let seal = self.seal_again(seal_key, &session)?;
+        let terms = SessionTerms {
+            username: claims.subject(),
+            auth_time: claims.auth_time(),
+            epoch: claims.epoch(),
+            data: session.data(),
+        };
+        let draft = self.draft_session(&terms, seal, Action::SessionRenewed, origin)?;
+        self.commit(Vec::new(), vec![draft.event]).await?;
+        Ok(draft.logged_in)
+    }
+
+    /// Writes a session token, and its record.
+    pub(super) fn draft_session(
+        &self,
+        terms: &SessionTerms<'_>,
+        seal: Seal,
+        action: Action,
+        origin: &Origin,
+    ) -> Result<Draft, Error> {
+        let now = self.now();
+        let settings = &self.settings.sessions;
+        let iat = now.as_seconds();
+        let exp = (iat + settings.idle_seconds)
+            .min(terms.auth_time + settings.max_seconds)
+            .min(seal.honoured_until.map_or(i64::MAX, Timestamp::as_seconds))
+            .max(iat + 1);
+        let jti = uuid(self.random.as_ref(), now);
+        let claims = SessionClaims {
+            aud: settings.audience.clone(),
+            iss: settings.issuer.clone(),
+            sub: terms.username.to_owned(),
+            iat,
+            nbf: iat,
+            exp,
+            jti,
+            auth_time: terms.auth_time,
+            epoch: terms.epoch,
+            data: seal_data(&seal, jti, terms.data)?,
+        };
+        let key = self
+            .session_keys
+            .current()
+            .ok_or_else(|| Error::Internal("there is no key to sign sessions with".to_owned()))?;
+        let token = key
+            .signing
+            .issue(&claims)
+            .map_err(|error| Error::Internal(format!("a session could not be issued: {error}")))?;
+        let caller = user_caller(terms.username, origin);
+        let event = caller
+            .event(now, action, seal.sealed_by.key_id())
+            .with_details([
+                ("jti", Value::from(jti.to_string())),
+                ("seal_key", Value::from(seal.sealed_by.kind())),
+                ("expires_in", Value::from(exp - iat)),
+            ]);
+        Ok(Draft {
+            logged_in: LoggedIn {
+                token: SecretText::new(token),
+                username: terms.username.to_owned(),
+                sealed_by: seal.sealed_by,
+                allowance: seal.allowance,
+            },
+            event,
+        })
+    }
+
+    /// Ends a session: its token is dead in every process. The data stays sealed, so that no seal key
+    /// is needed.
+    ///
+    /// # Errors
+    /// If the token is not good any more, or its end cannot be written.
+    pub async fn end_session(&self, token: &str, origin: &Origin) -> Result<(), Error> {
+        let now = self.now();
+        self.ensure_fresh(now).await?;
+        let session = self.verify_session(token, now).await?;
+        let caller = user_caller(session.subject(), origin);
+        let jti = session.jti();
+        let event = caller
+            .event(now, Action::SessionEnded, None)
+            .with_details([("jti", Value::from(jti.to_string()))]);
+        let expires_at = Timestamp::from_seconds(session.expires_at());
+        self.commit(vec![revoke_token(jti, expires_at)], vec![event])
+            .await
+    }
+
+    /// Ends an access token: it is dead in every process, and its key is not.
+    ///
+    /// # Errors
+    /// If the identity is that of a key, or its end cannot be written.
+    pub async fn end_token(
+        &self,
+        identity: &super::Identity,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        let Some(claims) = identity.token() else {
+            return Err(identity.denied(Reason::NoCredential).into());
+        };
+        let jti = claims.jti();
+        let event = caller
+            .event(self.now(), Action::TokenRevoked, Some(identity.key_id()))
+            .with_details([("jti", Value::from(jti.to_string()))]);
+        let expires_at = Timestamp::from_seconds(claims.expires_at());
+        self.commit(vec![revoke_token(jti, expires_at)], vec![event])
+            .await
+    }
+
+    /// Counts a request of a session's: as a use of the managed key it is sealed with, if it is one;
+    /// with `audit.requests = "all"` its record is durable on return.
+    ///
+    /// # Errors
+    /// If every request is to be recorded and this one cannot be.
+    pub async fn served_session(
+        &self,
+        session: &Session,
+        route: &Arc<str>,
+        origin: &Origin,
+        status: u16,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let key_id = session.sealed_by().key_id();
+        if let (Some(key_id), Some(address)) = (key_id, origin.address) {
+            self.tally.add(key_id, address, route, now);
+        }
+        if self.settings.audit_all_requests {
+            let event = user_caller(session.username(), origin)
+                .event(now, Action::RequestServed, key_id)
+                .with_status(status);
+            self.commit(Vec::new(), vec![event]).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what is over: revocations whose tokens have expired, opened sessions that have, keys
+    /// that verify no more.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn forget_sessions(&self) -> Result<(), Error> {
+        const AT_ONCE: u32 = 1_000;
+        let now = self.now();
+        self.sessions
+            .retain(|open| self.check_alive(&open.token, now).is_ok());
+        self.revocations.forget_expired(now);
+        loop {
+            let forgotten = self.store.forget_revocations(now, AT_ONCE).await;
+            if self.noted(forgotten)? < u64::from(AT_ONCE) {
+                break;
+            }
+        }
+        self.forget_session_keys().await
+    }
+
+    /// Reads every revocation that is still needed.
+    pub(super) async fn load_revocations(&self) -> Result<(), Error> {
+        const AT_ONCE: u32 = 5_000;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .store
+                .revocations_after(after.as_deref(), AT_ONCE)
+                .await?;
+            self.revocations.add(&page);
+            match page.last() {
+                Some(last) if page.len() == AT_ONCE as usize => after = Some(last.subject.name()),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// The user as the audit log wants it.
+pub(super) fn user_caller(username: &str, origin: &Origin) -> Caller {
+    Caller {
+        actor: Actor::User(username.to_owned()),
+        origin: origin.clone(),
+        status: Some(200),
+    }
+}
+
+fn revoke_token(jti: Uuid, expires_at: Timestamp) -> Change {
+    let subject = Subject::Token(jti);
+    Change::Revoke(Revocation {
+        subject,
+        expires_at,
+    })
+}
+
+fn seal_data(seal: &Seal, jti: Uuid, data: &str) -> Result<String, Error> {
+    seal.data_key.seal(jti, data).map_err(|error| match error {
+        // What the embedded directory holds fits; what another one answers may not.
+        SealError::TooLong => Error::DirectoryUnavailable(format!(
+            "its answer has {} bytes, more than a session token can hold",
+            data.len()
+        )),
+        other => Error::Internal(format!("user data could not be sealed: {other}")),
+    })
+}

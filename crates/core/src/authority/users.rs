@@ -1,0 +1,314 @@
+//! Making, listing, changing and removing users of the embedded directory, and ending their sessions.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Authority, Caller};
+use crate::audit::{Action, Event};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::password::{PasswordHash, check_new_password};
+use crate::random::uuid;
+use crate::revocation::{Revocation, Subject};
+use crate::secret::SecretText;
+use crate::store::{Change, UserQuery};
+use crate::user::{UserId, UserPatch, UserRecord, UserRequest, Username, fold_username};
+use sealgate_token::paseto::MAX_USER_DATA_BYTES;
+
+/// How often a change is tried again when another one came first.
+const TRIES: usize = 5;
+/// Most users on a page.
+const MAX_PAGE: u32 = 1_000;
+
+/// Which users to list.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// The beginning of a name.
+    pub search: Option<String>,
+    /// Those that may log in, or may not.
+    pub is_active: Option<bool>,
+    /// Where the page before ended, as it was told.
+    pub cursor: Option<String>,
+    /// At most so many; 100 if absent, 1,000 at most.
+    pub limit: Option<u32>,
+}
+
+/// What becomes of a user in one change.
+struct Changed {
+    record: UserRecord,
+    event: Event,
+    /// The epoch that is over, if one is.
+    ended: Option<i64>,
+}
+
+impl Authority {
+    /// Makes a user.
+    ///
+    /// # Errors
+    /// If a field is not well-formed, the name is taken, or the store cannot be written.
+    pub async fn create_user(
+        &self,
+        request: UserRequest,
+        caller: &Caller,
+    ) -> Result<UserRecord, Error> {
+        let (username, profile) = request.check()?;
+        let password = self.hash_new_password(request.password, &username).await?;
+        let now = self.now();
+        let record = UserRecord {
+            id: UserId(uuid(self.random.as_ref(), now)),
+            username,
+            profile,
+            password,
+            is_active: true,
+            epoch: now.as_millis(),
+            created_at: now,
+            password_changed_at: now,
+            last_login_at: None,
+            version: 1,
+        };
+        check_size(&record)?;
+        let event = user_event(caller, now, Action::UserCreated, &record, []);
+        let change = Change::InsertUser(Box::new(record.clone()));
+        match self.commit(vec![change], vec![event]).await {
+            Ok(()) => Ok(record),
+            Err(Error::Conflict(_)) => Err(Error::Conflict(format!(
+                "there is a user {} already",
+                record.username
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One user, by name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn user(&self, name: &str) -> Result<UserRecord, Error> {
+        let found = self.store.user(&fold_username(name)).await?;
+        found.ok_or(Error::NotFound("user"))
+    }
+
+    /// A page of users in the order of their names, and where the next one starts.
+    ///
+    /// # Errors
+    /// If the limit is out of bounds, or the store cannot be read.
+    pub async fn list_users(
+        &self,
+        filter: &UserFilter,
+    ) -> Result<(Vec<UserRecord>, Option<String>), Error> {
+        let limit = filter.limit.unwrap_or(100);
+        if !(1..=MAX_PAGE).contains(&limit) {
+            return Err(Error::invalid("limit", "a page has 1 to 1000 users"));
+        }
+        let users = self
+            .store
+            .users(&UserQuery {
+                name: filter.search.as_deref().map(fold_username),
+                is_active: filter.is_active,
+                after: filter.cursor.as_deref().map(fold_username),
+                limit,
+            })
+            .await?;
+        for name in &users.damaged {
+            tracing::error!(username = name, "the row of a user is damaged");
+        }
+        Ok((users.records, users.next))
+    }
+
+    /// Changes what the patch names. Switching a user off ends all sessions; what else is changed shows
+    /// in sessions that begin after it.
+    ///
+    /// # Errors
+    /// If a field is not well-formed, there is no such user, or nothing is named.
+    pub async fn update_user(
+        &self,
+        name: &str,
+        patch: UserPatch,
+        caller: &Caller,
+    ) -> Result<UserRecord, Error> {
+        if patch.is_empty() {
+            return Err(Error::invalid("body", "name at least one field to change"));
+        }
+        let now = self.now();
+        self.change_user(name, |mut record| {
+            let patch = patch.clone();
+            let was_active = record.is_active;
+            record.is_active = patch.is_active.unwrap_or(was_active);
+            let fields = patch.apply(&mut record.profile)?;
+            check_size(&record)?;
+            let (action, ended) = match (was_active, record.is_active) {
+                (true, false) => (Action::UserDisabled, Some(record.end_sessions(now))),
+                (false, true) => (Action::UserEnabled, None),
+                _ => (Action::UserUpdated, None),
+            };
+            let details = [("fields", Value::from(fields))];
+            Ok(Changed {
+                event: user_event(caller, now, action, &record, details),
+                record,
+                ended,
+            })
+        })
+        .await
+    }
+
+    /// Sets a user's password, and ends all sessions.
+    ///
+    /// # Errors
+    /// If the password is not a good one, or there is no such user.
+    pub async fn set_password(
+        &self,
+        name: &str,
+        password: SecretText,
+        caller: &Caller,
+    ) -> Result<UserRecord, Error> {
+        let username = self.user(name).await?.username;
+        let hash = self.hash_new_password(password, &username).await?;
+        let now = self.now();
+        self.change_user(name, |mut record| {
+            record.password = hash.clone();
+            record.password_changed_at = now;
+            let ended = Some(record.end_sessions(now));
+            Ok(Changed {
+                event: user_event(caller, now, Action::UserPasswordChanged, &record, []),
+                record,
+                ended,
+            })
+        })
+        .await
+    }
+
+    /// Ends all sessions of a user, of whatever directory.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub async fn log_out_user(&self, name: &str, caller: &Caller) -> Result<(), Error> {
+        let now = self.now();
+        let is_here = self.store.user(&fold_username(name)).await?.is_some();
+        if is_here {
+            let changed = self.change_user(name, |mut record| {
+                let ended = Some(record.end_sessions(now));
+                Ok(Changed {
+                    event: user_event(caller, now, Action::UserLoggedOut, &record, []),
+                    record,
+                    ended,
+                })
+            });
+            return changed.await.map(drop);
+        }
+        if self.directory.is_none() {
+            return Err(Error::NotFound("user"));
+        }
+        let details = [("username", Value::from(name))];
+        let event = caller
+            .event(now, Action::UserLoggedOut, None)
+            .with_details(details);
+        let revoke = self.revoke_user(fold_username(name), now.as_millis(), now);
+        self.commit(vec![revoke], vec![event]).await
+    }
+
+    /// Removes a user, and ends all sessions.
+    ///
+    /// # Errors
+    /// If there is no such user.
+    pub async fn delete_user(&self, name: &str, caller: &Caller) -> Result<UserRecord, Error> {
+        let mut tries = TRIES;
+        loop {
+            let record = self.user(name).await?;
+            let now = self.now();
+            let changes = vec![
+                Change::RemoveUser {
+                    id: record.id,
+                    version: record.version,
+                },
+                self.revoke_user(record.username.folded(), record.epoch, now),
+            ];
+            let event = user_event(caller, now, Action::UserDeleted, &record, []);
+            tries -= 1;
+            match self.commit(changes, vec![event]).await {
+                Ok(()) => {
+                    self.known_addresses.forget(&record.username.folded());
+                    return Ok(record);
+                }
+                Err(Error::Conflict(_)) if tries > 0 => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads a user, changes and writes it, again if another change came between.
+    async fn change_user(
+        &self,
+        name: &str,
+        change: impl Fn(UserRecord) -> Result<Changed, Error>,
+    ) -> Result<UserRecord, Error> {
+        let mut tries = TRIES;
+        loop {
+            let Changed {
+                record,
+                event,
+                ended,
+            } = change(self.user(name).await?)?;
+            let mut changes = vec![Change::UpdateUser(Box::new(record.clone()))];
+            changes.extend(
+                ended.map(|epoch| self.revoke_user(record.username.folded(), epoch, self.now())),
+            );
+            tries -= 1;
+            match self.commit(changes, vec![event]).await {
+                Ok(()) => return Ok(record),
+                Err(Error::Conflict(_)) if tries > 0 => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The tokens of a user's epochs up to one are dead, until the last of them has expired.
+    fn revoke_user(&self, name: String, epoch: i64, now: Timestamp) -> Change {
+        Change::Revoke(Revocation {
+            subject: Subject::User { name, epoch },
+            expires_at: now.plus_seconds(self.settings.sessions.max_seconds),
+        })
+    }
+
+    async fn hash_new_password(
+        &self,
+        password: SecretText,
+        username: &Username,
+    ) -> Result<PasswordHash, Error> {
+        let least = self.settings.passwords.min_length;
+        check_new_password(password.expose(), least, username.as_str())?;
+        Ok(self.passwords().await?.hash(password).await?)
+    }
+}
+
+/// An event about a user.
+fn user_event<const N: usize>(
+    caller: &Caller,
+    now: Timestamp,
+    action: Action,
+    record: &UserRecord,
+    details: [(&str, Value); N],
+) -> Event {
+    let id: Uuid = record.id.0;
+    let mut map = Map::new();
+    map.insert("user_id".to_owned(), id.to_string().into());
+    map.insert("username".to_owned(), record.username.as_str().into());
+    map.extend(details.map(|(name, value)| (name.to_owned(), value)));
+    caller.event(now, action, None).with_detail_map(map)
+}
+
+/// Whatever an administrator writes down has to fit into a token.
+fn check_size(record: &UserRecord) -> Result<(), Error> {
+    let data = Zeroizing::new(Value::Object(record.data().0).to_string());
+    if data.len() > MAX_USER_DATA_BYTES {
+        return Err(Error::invalid(
+            "attributes",
+            format!(
+                "all that is known of the user has {} bytes as JSON, more than the \
+                 {MAX_USER_DATA_BYTES} that a session token holds",
+                data.len()
+            ),
+        ));
+    }
+    Ok(())
+}

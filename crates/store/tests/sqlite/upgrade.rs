@@ -1,0 +1,112 @@
+//! A store of an earlier schema: it opens, and what was in it is whole.
+
+use sealgate_core::store::{Change, FeedPosition, Store as _};
+
+use crate::conformance::log::assert_whole;
+use crate::conformance::records::{
+    data_key, full_key, insert, insert_user, key, revoked_token, session_key, signing_key, user,
+};
+use crate::{Place, commit};
+
+/// The tables of schema 1 but `meta`.
+const TABLES: [&str; 8] = [
+    "data_encryption_key",
+    "api_key",
+    "audit",
+    "audit_head",
+    "feed",
+    "uses",
+    "lineage_key",
+    "signing_key",
+];
+
+/// Builds a store of schema 1 from that version's own SQL, with the content of a newer one.
+async fn schema_1_with_content_of(newer: &Place) -> Place {
+    let place = Place::new();
+    let copies: Vec<String> = TABLES
+        .iter()
+        .map(|table| format!("INSERT INTO main.{table} SELECT * FROM newer.{table};"))
+        .collect();
+    let sql = format!(
+        "PRAGMA journal_mode = WAL; {} ATTACH '{}' AS newer; {} \
+         INSERT INTO main.meta (only, schema_version, key_count, feed_floor) \
+         SELECT 1, 1, key_count, feed_floor FROM newer.meta;",
+        include_str!("../../migrations/sqlite/0001_first.sql"),
+        newer.file().display(),
+        copies.concat()
+    );
+    place.tamper(&sql).await;
+    place
+}
+
+#[tokio::test]
+async fn a_store_of_schema_1_keeps_its_keys_and_its_log() {
+    let newer = Place::new();
+    let store = newer.open().await;
+    let server_keys = [
+        Change::InsertDataKey(data_key(key(1).id, 1)),
+        Change::InsertSigningKey(signing_key(1)),
+    ];
+    commit(&store, [insert(&key(1)), insert(&full_key(2))]).await;
+    commit(&store, server_keys).await;
+    store.close().await;
+    let place = schema_1_with_content_of(&newer).await;
+
+    let store = place.open().await;
+    let health = store.health().await.unwrap();
+    assert_eq!((health.schema, health.keys, health.users), (2, 2, 0));
+    assert_eq!(store.key(key(1).id).await.unwrap(), Some(key(1)));
+    assert_eq!(store.key(key(2).id).await.unwrap(), Some(full_key(2)));
+    assert_eq!(
+        store.data_keys(key(1).id).await.unwrap(),
+        [data_key(key(1).id, 1)]
+    );
+    assert_eq!(store.signing_keys().await.unwrap(), [signing_key(1)]);
+    assert_eq!(assert_whole(&store).await, 1 + 2);
+    let feed = store.feed_since(FeedPosition(0), 100).await.unwrap();
+    assert_eq!((feed.keys.len(), feed.lost), (2, false));
+
+    let changes = [
+        insert_user(&user(1)),
+        Change::Revoke(revoked_token(1, 60)),
+        Change::InsertSessionKey(session_key(1)),
+    ];
+    commit(&store, changes).await;
+    assert_eq!(store.user("user-1").await.unwrap(), Some(user(1)));
+    let feed = store.feed_since(feed.position, 100).await.unwrap();
+    assert_eq!(feed.revocations, [revoked_token(1, 60)]);
+    assert!(feed.session_keys);
+    assert_eq!(assert_whole(&store).await, 1 + 3);
+    store.close().await;
+
+    let again = place.open().await;
+    assert_eq!(assert_whole(&again).await, 1 + 3, "it upgrades once");
+    assert_eq!(again.health().await.unwrap().users, 1);
+}
+
+#[tokio::test]
+async fn a_process_of_schema_1_goes_on_working_after_the_upgrade() {
+    let place = Place::new();
+    let store = place.open().await;
+    let begin = store.feed_position().await.unwrap();
+    let revoked = Change::Revoke(revoked_token(1, 60));
+    commit(&store, [insert(&key(1)), insert_user(&user(1)), revoked]).await;
+    for written in [
+        "UPDATE meta SET key_count = key_count + 1",
+        "INSERT INTO feed (kind, subject) VALUES ('signing_key', 'x')",
+    ] {
+        assert_eq!(place.tamper(written).await, 1, "{written}");
+    }
+    // Joins fail where a column that they name without its table has become two.
+    for read in [
+        "SELECT id, expires_at, feed_floor, (SELECT max(sequence) FROM feed), sequence, kind, \
+         subject FROM meta LEFT JOIN feed ON sequence > 0 LEFT JOIN api_key ON id = subject \
+         WHERE only = 1 ORDER BY sequence LIMIT 9",
+        "SELECT sqlite_version(), schema_version, key_count FROM meta WHERE meta.only = 1",
+    ] {
+        place.tamper(read).await;
+    }
+    let feed = store.feed_since(begin, 100).await.unwrap();
+    assert!(feed.signing_keys && feed.revocations == [revoked_token(1, 60)]);
+    assert_eq!(store.health().await.unwrap().keys, 2);
+}
