@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+mod buckets;
 mod known;
 mod limit;
 mod login;

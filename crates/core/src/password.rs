@@ -125,8 +125,8 @@ impl Passwords {
     /// not exist, the answer is no and takes as long.
     ///
     /// A no takes the time that a hash of the current cost takes, also where the user's was made at a
-    /// lower one: the difference is spent, in blocks of memory filled, which is exact to a few
-    /// hundredths. What remains is a hash made at a higher cost than the current one: after the
+    /// lower one: the difference is spent, in blocks of memory filled, which is exact to within a
+    /// tenth. What remains is a hash made at a higher cost than the current one: after the
     /// setting was lowered such a user's no comes later, until the user has logged in once.
     ///
     /// # Errors

@@ -13,6 +13,10 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 
+/// For how much longer than its tokens a revocation is kept, in seconds: the clocks of two processes
+/// may differ, and one of them may have asked for the time a moment ago.
+const MARGIN_SECONDS: i64 = 300;
+
 /// What is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -67,6 +71,17 @@ pub struct Revocation {
     pub subject: Subject,
     /// From when on the entry is needed no more.
     pub expires_at: Timestamp,
+}
+
+impl Revocation {
+    /// A subject that is dead, the last of whose tokens expires at a moment.
+    #[must_use]
+    pub const fn new(subject: Subject, last_expiry: Timestamp) -> Self {
+        Self {
+            subject,
+            expires_at: last_expiry.plus_seconds(MARGIN_SECONDS),
+        }
+    }
 }
 
 /// Every revocation that is still needed.

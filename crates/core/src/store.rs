@@ -380,6 +380,10 @@ pub struct FeedPosition(pub u64);
 
 /// What changed since a position.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing, and no two of them make a third"
+)]
 pub struct Feed {
     /// Where to go on from.
     pub position: FeedPosition,

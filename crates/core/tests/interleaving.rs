@@ -12,11 +12,13 @@ use sealgate_core::authority::Settings;
 use sealgate_core::clock::Timestamp;
 use sealgate_core::error::{Error, Reason};
 use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord, Status};
+use sealgate_core::revocation::Revocation;
 use sealgate_core::store::{
-    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SigningKeyRecord, Store,
-    StoreError,
+    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SessionKeyRecord,
+    SigningKeyRecord, Store, StoreError, UserQuery, Users,
 };
 use sealgate_core::tally::Counted;
+use sealgate_core::user::UserRecord;
 use support::{Site, create, operator, present, reason};
 use tokio::sync::Semaphore;
 
@@ -348,6 +350,34 @@ impl Store for Gate {
 
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
         self.store.signing_keys().await
+    }
+
+    async fn user(&self, folded: &str) -> Result<Option<UserRecord>, StoreError> {
+        self.store.user(folded).await
+    }
+
+    async fn users(&self, query: &UserQuery) -> Result<Users, StoreError> {
+        self.store.users(query).await
+    }
+
+    async fn known_addresses(&self, account: &str) -> Result<Vec<String>, StoreError> {
+        self.store.known_addresses(account).await
+    }
+
+    async fn revocations_after(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.store.revocations_after(after, limit).await
+    }
+
+    async fn forget_revocations(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.store.forget_revocations(now, limit).await
+    }
+
+    async fn session_keys(&self) -> Result<Vec<SessionKeyRecord>, StoreError> {
+        self.store.session_keys().await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

@@ -175,6 +175,14 @@ fn resolve_paths(table: &mut Table, directory: &Path) {
     if let Some(Value::Table(tls)) = table.get_mut("tls") {
         tls.iter_mut().for_each(|(_, value)| resolve(value));
     }
+    for (backend, name) in [
+        ("http", "ca_file"),
+        ("ldap", "ca_file"),
+        ("ldap", "bind_password_file"),
+    ] {
+        let backend = table.get_mut("identity").and_then(|it| it.get_mut(backend));
+        backend.and_then(|it| it.get_mut(name)).map(resolve);
+    }
 }
 
 /// Puts the value of a variable in the place of its setting.
@@ -199,23 +207,33 @@ fn apply_variable(variable: &Variable, table: &mut Table) -> Outcome {
             .map(|part| Value::String(part.trim().to_owned()))
             .collect::<Vec<_>>()
             .into(),
+        Kind::Numbers => {
+            let numbers = text.split(',').map(|part| part.trim().parse().ok());
+            let numbers: Option<Vec<Value>> =
+                numbers.map(|n| n.map(Value::Integer)).collect();
+            numbers
+                .ok_or_else(|| complain("write numbers with commas between them"))?
+                .into()
+        }
     };
-    match variable.setting.split_once('.') {
-        Some((section, name)) => {
-            let section = table
-                .entry(section)
-                .or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(section) = section {
-                section.insert(name.to_owned(), value);
-            }
-        }
-        None => {
-            table.insert(variable.setting.to_owned(), value);
-        }
-    }
+    insert(table, variable.setting, value);
     Settings::deserialize(table.clone())
         .map(drop)
         .map_err(|error| complain(first_line(error.message())))
+}
+
+/// Puts a value into its section, however deep that is.
+fn insert(table: &mut Table, setting: &str, value: Value) {
+    let Some((section, rest)) = setting.split_once('.') else {
+        table.insert(setting.to_owned(), value);
+        return;
+    };
+    let section = table
+        .entry(section)
+        .or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(section) = section {
+        insert(section, rest, value);
+    }
 }
 
 #[cfg(test)]
@@ -257,6 +275,18 @@ mod tests {
         assert_eq!(settings.database_url.as_deref(), Some("sqlite:/srv/x.db"));
         assert_eq!(settings.tls.cert, Some("/etc/c.pem".into()));
         assert_eq!(settings.tls.key, Some("/srv/k.pem".into()));
+
+        let mut table: Table = toml::from_str(
+            "[identity.http]\nca_file = 'a.pem'\n[identity.ldap]\nbind_password_file = 'p'",
+        )
+        .unwrap();
+        resolve_paths(&mut table, Path::new("/srv"));
+        let settings = Settings::deserialize(table).unwrap();
+        assert_eq!(settings.identity.http.ca_file, Some("/srv/a.pem".into()));
+        assert_eq!(
+            settings.identity.ldap.bind_password_file,
+            Some("/srv/p".into())
+        );
     }
 
     proptest! {

@@ -1,5 +1,11 @@
 //! The settings of `sealgate.toml`: what there is, the defaults, and what each may be. How they come
 //! together from flags, environment and file is in [`crate::config`].
+//!
+//! - [`sessions`]: users' sessions, their passwords, and what needs no credential
+//! - [`identity`]: where users come from
+
+mod identity;
+mod sessions;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,6 +16,9 @@ use sealgate_core::key::Environment;
 use sealgate_token::jwt::Algorithm;
 use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+
+pub use self::identity::{Backend, BodyFormat, HttpLogin, Identity, LdapDirectory};
+pub use self::sessions::{Limits, Passwords, Sessions, WrongKeyStatus};
 
 /// Longest `iss` of a token: a few times what an issuer's address takes, and little of what a
 /// client has to send with every request.
@@ -35,6 +44,14 @@ pub struct Settings {
     pub tokens: Tokens,
     /// Managed keys.
     pub keys: Keys,
+    /// Users' sessions.
+    pub sessions: Sessions,
+    /// Users' passwords.
+    pub passwords: Passwords,
+    /// Where users come from.
+    pub identity: Identity,
+    /// How often something may be done.
+    pub limits: Limits,
     /// The store.
     pub store: Store,
     /// The audit log.
@@ -185,7 +202,10 @@ impl Settings {
             (Some(_), None) => Err("tls.cert is set and tls.key is not".to_owned()),
             (None, Some(_)) => Err("tls.key is set and tls.cert is not".to_owned()),
             _ => Ok(()),
-        }
+        }?;
+        self.sessions.check()?;
+        self.passwords.check()?;
+        self.identity.check()
     }
 
     /// What the use cases need to know.
@@ -200,6 +220,9 @@ impl Settings {
             rotation_days: self.keys.rotation_days,
             max_staleness_millis: self.store.max_staleness_ms.into(),
             audit_all_requests: self.audit.requests == Requests::All,
+            anonymous_per_minute: self.limits.anonymous_per_minute,
+            sessions: self.sessions.core(),
+            passwords: self.passwords.core(),
             ..authority::Settings::default()
         }
     }
@@ -377,114 +400,4 @@ fn texts<'de, D: Deserializer<'de>>(
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use sealgate_token::jwt::{Claims, issue_hs256};
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn refusal(toml: &str) -> String {
-        let error = toml::from_str::<Settings>(toml).unwrap_err();
-        error.message().to_owned()
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_the_use_cases() {
-        let (ours, theirs) = (
-            Settings::default().authority(),
-            authority::Settings::default(),
-        );
-        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
-    }
-
-    #[test]
-    fn the_example_shows_every_setting_at_its_default() {
-        const EXAMPLE: &str = include_str!("../../../sealgate.example.toml");
-        assert_eq!(
-            toml::from_str::<Settings>(EXAMPLE).unwrap(),
-            Settings::default()
-        );
-
-        let is_setting = |line: &&str| line.contains(" = ");
-        let shown: Vec<&str> = EXAMPLE
-            .lines()
-            .map(|line| line.strip_prefix("# ").filter(is_setting).unwrap_or(line))
-            .filter(|line| !line.starts_with('#'))
-            .collect();
-        let shown = shown.join("\n");
-        toml::from_str::<Settings>(&shown).unwrap();
-        let shown: toml::Table = toml::from_str(&shown).unwrap();
-        for variable in crate::env::SETTINGS {
-            let found = match variable.setting.split_once('.') {
-                Some((section, name)) => shown[section].get(name),
-                None => shown.get(variable.setting),
-            };
-            assert!(found.is_some(), "{} is missing", variable.setting);
-        }
-    }
-
-    #[test]
-    fn what_a_setting_cannot_be_is_refused_with_what_it_can_be() {
-        for (toml, says) in [
-            ("keys.rotation_days = 0", "0 is not between 1 and 3650"),
-            ("tokens.lifetime_seconds = -1", "-1 is not between 1 and"),
-            ("tokens.issuer = ' '", "must not be empty"),
-            ("tokens.issuer = 'a\"b'", "must not have double quotes"),
-            (r"tokens.issuer = 'a\b'", "must not have double quotes"),
-            (r#"tokens.issuer = "a\u0000b""#, "control characters"),
-            (r#"tokens.issuer = "a\u0085b""#, "control characters"),
-            ("log.level = 'inof'", "`inof` is not a log level"),
-            ("server.cors_origins = ['https://a/b']", "not an origin"),
-            (
-                "server.trusted_proxies = ['10.0.0.0/33']",
-                "not an address or a network",
-            ),
-            ("security.contact = ['me@example.com']", "mailto:"),
-            ("audit.requests = 'some'", "`counted` or `all`"),
-        ] {
-            let refusal = refusal(toml);
-            assert!(refusal.contains(says), "{toml}: {refusal}");
-        }
-    }
-
-    #[test]
-    fn an_issuer_that_no_token_can_hold_is_refused() {
-        let toml = |bytes: usize| format!("tokens.issuer = '{}'", "é".repeat(bytes / 2));
-        assert!(toml::from_str::<Settings>(&toml(254)).is_ok());
-        for bytes in [256, 6_000] {
-            let says = format!("its {bytes} bytes are more than 255");
-            assert!(refusal(&toml(bytes)).contains(&says));
-        }
-    }
-
-    #[test]
-    fn settings_that_do_not_fit_each_other_are_named() {
-        let settings: Settings = toml::from_str("tokens.max_lifetime_seconds = 60").unwrap();
-        assert!(settings.check().unwrap_err().contains("is less than"));
-        let settings: Settings = toml::from_str("tls.cert = 'x'").unwrap();
-        assert!(settings.check().unwrap_err().contains("tls.key is not"));
-    }
-
-    proptest! {
-        #[test]
-        fn an_issuer_that_is_taken_can_be_issued(iss in "\\PC{0,80}|[ -~]{1,260}|(?s).{0,8}") {
-            let tokens = toml::Table::from_iter([("issuer".to_owned(), iss.clone().into())]);
-            if let Ok(Tokens { issuer, .. }) = Tokens::deserialize(tokens) {
-                prop_assert_eq!(&issuer, &iss);
-                let claims = Claims {
-                    iss,
-                    sub: Uuid::nil(),
-                    prefix: "TcE8hG4L".to_owned(),
-                    permissions: "api:read".to_owned(),
-                    is_admin: false,
-                    iat: 1,
-                    exp: 2,
-                    auth_time: 1,
-                    jti: Uuid::nil(),
-                };
-                prop_assert!(issue_hs256(&claims, &[0x5A; 32]).is_ok());
-            }
-        }
-    }
-}
+mod tests;

@@ -4,17 +4,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::redact::redact;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::layer::rate_limit;
+use crate::layer::rate_limit::{self, seconds};
 
 /// What every error looks like, from whatever layer it comes.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,6 +43,10 @@ pub enum CredentialKind {
     Key,
     /// A token, of the header `Authorization`.
     Token,
+    /// A session token, of the header `Authorization`.
+    Session,
+    /// A seal key, of the header that the settings name.
+    SealKey,
 }
 
 /// Why a request is not answered as asked.
@@ -51,7 +56,11 @@ pub enum Problem {
     CredentialMissing(Option<CredentialKind>, Denied),
     /// A credential that is not honoured; the reason is not for the caller.
     CredentialRefused(CredentialKind, Denied),
-    /// A caller that is known and may not, or not now.
+    /// A session that was sealed with another key; the status is the operator's choice.
+    WrongSealKey(StatusCode, Denied),
+    /// A user name and a password that do not log anybody in; why not is not for the caller.
+    LoginRefused(Denied),
+    /// A caller that may not, or not now.
     Forbidden(Denied),
     /// A field that is not as it has to be.
     Invalid {
@@ -72,6 +81,10 @@ pub enum Problem {
     PayloadTooLarge(usize),
     /// A body that is not JSON.
     UnsupportedMediaType,
+    /// There is too much to do at once.
+    Busy(Duration),
+    /// The directory of users is away; the text is for the log.
+    DirectoryUnavailable(String),
     /// Something is away; the first text is for the caller, the second for the log.
     Unavailable(Cow<'static, str>, String),
     /// Something is broken; the text is for the log.
@@ -95,15 +108,36 @@ impl Problem {
         }
     }
 
+    /// What became of a session: whatever is wrong with a key, it is the seal key that is meant.
+    pub(crate) fn of_session(error: Error, wrong_key: StatusCode) -> Self {
+        match Self::from(error) {
+            Self::CredentialRefused(CredentialKind::Token, denied) => {
+                Self::CredentialRefused(CredentialKind::Session, denied)
+            }
+            Self::CredentialRefused(CredentialKind::Key, denied) => {
+                Self::CredentialRefused(CredentialKind::SealKey, denied)
+            }
+            Self::WrongSealKey(_, denied) => Self::WrongSealKey(wrong_key, denied),
+            other => other,
+        }
+    }
+
     /// The stable slug.
     pub const fn slug(&self) -> &'static str {
         match self {
-            Self::CredentialMissing(Some(CredentialKind::Token), _) => "missing_token",
+            Self::CredentialMissing(Some(CredentialKind::Token | CredentialKind::Session), _) => {
+                "missing_token"
+            }
             Self::CredentialMissing(..) => "missing_api_key",
-            Self::CredentialRefused(CredentialKind::Key, _) => "invalid_api_key",
-            Self::CredentialRefused(CredentialKind::Token, _) => "invalid_token",
+            Self::CredentialRefused(CredentialKind::Key | CredentialKind::SealKey, _) => {
+                "invalid_api_key"
+            }
+            Self::CredentialRefused(..) => "invalid_token",
+            Self::WrongSealKey(..) => "decryption_failed",
+            Self::LoginRefused(_) => "invalid_credentials",
             Self::Forbidden(denied) => match denied.reason {
-                Reason::RateLimited { .. } => "rate_limited",
+                Reason::RateLimited { .. } | Reason::AddressLimited { .. } => "rate_limited",
+                Reason::TooManyAttempts { .. } => "too_many_attempts",
                 Reason::NotAdmin => "admin_required",
                 Reason::OwnKey => "own_key",
                 _ => "permission_denied",
@@ -115,6 +149,8 @@ impl Problem {
             Self::Conflict(_) => "conflict",
             Self::PayloadTooLarge(_) => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Busy(_) => "busy",
+            Self::DirectoryUnavailable(_) => "directory_unavailable",
             Self::Unavailable(..) => "service_unavailable",
             Self::Internal(_) => "internal_error",
         }
@@ -123,9 +159,14 @@ impl Problem {
     /// The status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::CredentialMissing(..) | Self::CredentialRefused(..) => StatusCode::UNAUTHORIZED,
+            Self::CredentialMissing(..) | Self::CredentialRefused(..) | Self::LoginRefused(_) => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::WrongSealKey(status, _) => *status,
             Self::Forbidden(denied) => match denied.reason {
-                Reason::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+                Reason::RateLimited { .. }
+                | Reason::AddressLimited { .. }
+                | Reason::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
                 _ => StatusCode::FORBIDDEN,
             },
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
@@ -135,7 +176,9 @@ impl Problem {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::DirectoryUnavailable(_) | Self::Unavailable(..) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -143,13 +186,13 @@ impl Problem {
     /// What the caller is told. Texts that could repeat what the caller sent are redacted.
     pub fn message(&self) -> Cow<'_, str> {
         match self {
-            Self::CredentialMissing(None, _) => "API key or token is required".into(),
-            Self::CredentialMissing(Some(CredentialKind::Key), _) => "API key is required".into(),
-            Self::CredentialMissing(Some(CredentialKind::Token), _) => {
-                "Access token is required".into()
+            Self::CredentialMissing(wanted, _) => missing_message(*wanted).into(),
+            Self::CredentialRefused(CredentialKind::Key | CredentialKind::SealKey, _) => {
+                "Invalid API key".into()
             }
-            Self::CredentialRefused(CredentialKind::Key, _) => "Invalid API key".into(),
-            Self::CredentialRefused(CredentialKind::Token, _) => "Invalid or expired token".into(),
+            Self::CredentialRefused(..) => "Invalid or expired token".into(),
+            Self::WrongSealKey(..) => "Failed to decrypt data with API key".into(),
+            Self::LoginRefused(_) => "Invalid username or password".into(),
             Self::Forbidden(denied) => forbidden_message(&denied.reason),
             Self::Invalid { field, message } => {
                 redact(&format!("{}: {message}", redact(field))).into()
@@ -164,6 +207,10 @@ impl Problem {
             Self::UnsupportedMediaType => {
                 "send the body as JSON, with Content-Type: application/json".into()
             }
+            Self::Busy(_) => "too much is asked for at once".into(),
+            Self::DirectoryUnavailable(_) => {
+                "The user directory cannot be used at the moment".into()
+            }
             Self::Unavailable(message, _) => message.as_ref().into(),
             Self::Internal(_) => {
                 "something went wrong here; the operator finds it under the request_id".into()
@@ -176,6 +223,8 @@ impl Problem {
         match self {
             Self::CredentialMissing(_, denied)
             | Self::CredentialRefused(_, denied)
+            | Self::WrongSealKey(_, denied)
+            | Self::LoginRefused(denied)
             | Self::Forbidden(denied) => Some(denied),
             _ => None,
         }
@@ -184,13 +233,15 @@ impl Problem {
     /// What the operator's log says and the caller is not told.
     pub fn detail(&self) -> Option<&str> {
         match self {
-            Self::Unavailable(_, detail) | Self::Internal(detail) => Some(detail),
+            Self::DirectoryUnavailable(detail)
+            | Self::Unavailable(_, detail)
+            | Self::Internal(detail) => Some(detail),
             _ => None,
         }
     }
 
-    /// Fills an answer in; headers that it has already stay.
-    pub(crate) fn write(&self, response: &mut Response, request_id: &str) {
+    /// Fills an answer in; headers that it has already stay. `seal_key` is the header of seal keys.
+    pub(crate) fn write(&self, response: &mut Response, request_id: &str, seal_key: &HeaderName) {
         let envelope = Envelope {
             error: self.slug(),
             message: self.message(),
@@ -203,28 +254,82 @@ impl Problem {
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.add_headers(headers);
+        for challenge in self.challenges(seal_key) {
+            headers.append(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(wait) = self.retry_after() {
+            headers.insert(RETRY_AFTER, seconds(wait).into());
+        }
+        if let Self::Forbidden(denied) = self {
+            describe_limit(headers, &denied.reason);
+        }
     }
 
-    fn add_headers(&self, headers: &mut HeaderMap) {
+    /// When to come back, if that is known.
+    fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::CredentialMissing(wanted, _) => challenge(headers, *wanted, false),
-            Self::CredentialRefused(kind, _) => {
-                challenge(headers, None, *kind == CredentialKind::Token);
-            }
-            Self::Forbidden(Denied {
-                reason: Reason::RateLimited { limit, retry_after },
-                ..
-            }) => {
-                let seconds = retry_after.as_secs().max(1);
-                headers.insert(RETRY_AFTER, seconds.into());
-                rate_limit::describe(headers, *limit, 0, seconds);
-            }
-            Self::Unavailable(..) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
+            Self::Forbidden(denied) => match denied.reason {
+                Reason::RateLimited { retry_after, .. }
+                | Reason::AddressLimited { retry_after, .. }
+                | Reason::TooManyAttempts { retry_after, .. } => Some(retry_after),
+                _ => None,
+            },
+            Self::Busy(retry_after) => Some(*retry_after),
+            Self::Unavailable(..) | Self::DirectoryUnavailable(_) => Some(Duration::from_secs(1)),
+            _ => None,
         }
+    }
+
+    /// The challenges of a 401 (RFC 9110 section 11.6.1, RFC 6750 section 3): for the credential that
+    /// is wanted, or for either. That of a login is of no registered scheme, so that no browser asks
+    /// for the password itself.
+    fn challenges(&self, seal_key: &HeaderName) -> Vec<HeaderValue> {
+        use CredentialKind::{Key, SealKey, Session, Token};
+        let text = HeaderValue::from_static;
+        let bearer = || text(r#"Bearer realm="sealgate""#);
+        let bad_bearer = || text(r#"Bearer realm="sealgate", error="invalid_token""#);
+        let key = || text(r#"ApiKey realm="sealgate", header="X-API-Key""#);
+        match self {
+            Self::CredentialMissing(None, _) | Self::CredentialRefused(Key, _) => {
+                vec![bearer(), key()]
+            }
+            Self::CredentialMissing(Some(Key), _) => vec![key()],
+            Self::CredentialMissing(Some(Token | Session), _) => vec![bearer()],
+            Self::CredentialRefused(Token, _) => vec![bad_bearer(), key()],
+            Self::CredentialRefused(Session, _) => vec![bad_bearer()],
+            Self::CredentialMissing(Some(SealKey), _)
+            | Self::CredentialRefused(SealKey, _)
+            | Self::WrongSealKey(StatusCode::UNAUTHORIZED, _) => {
+                let text = format!(r#"ApiKey realm="sealgate", header="{seal_key}""#);
+                HeaderValue::try_from(text).into_iter().collect()
+            }
+            Self::LoginRefused(_) => vec![text(r#"Password realm="sealgate""#)],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Says what the limit is that was reached.
+fn describe_limit(headers: &mut HeaderMap, reason: &Reason) {
+    let (policy, limit, retry_after) = match reason {
+        Reason::RateLimited { limit, retry_after } => (rate_limit::KEY, *limit, *retry_after),
+        Reason::AddressLimited { limit, retry_after } => {
+            (rate_limit::ADDRESS, *limit, *retry_after)
+        }
+        Reason::TooManyAttempts { retry_after, .. } => {
+            (rate_limit::login(*retry_after), 1, *retry_after)
+        }
+        _ => return,
+    };
+    rate_limit::describe(headers, &policy, limit, 0, seconds(retry_after));
+}
+
+const fn missing_message(wanted: Option<CredentialKind>) -> &'static str {
+    match wanted {
+        None => "API key or token is required",
+        Some(CredentialKind::Key | CredentialKind::SealKey) => "API key is required",
+        Some(CredentialKind::Token) => "Access token is required",
+        Some(CredentialKind::Session) => "Session token is required",
     }
 }
 
@@ -232,6 +337,12 @@ fn forbidden_message(reason: &Reason) -> Cow<'static, str> {
     match reason {
         Reason::RateLimited { limit, .. } => {
             format!("This key may make {limit} requests an hour").into()
+        }
+        Reason::AddressLimited { limit, .. } => {
+            format!("This address may make {limit} requests a minute").into()
+        }
+        Reason::TooManyAttempts { .. } => {
+            "Too many failed logins: the header Retry-After tells when to try again".into()
         }
         Reason::MissingPermission(needed) => {
             format!("This key lacks the permission {needed}").into()
@@ -244,34 +355,23 @@ fn forbidden_message(reason: &Reason) -> Cow<'static, str> {
     }
 }
 
-/// The challenges of a 401 (RFC 9110 section 11.6.1, RFC 6750 section 3): for the credential that
-/// is wanted, or for either.
-fn challenge(headers: &mut HeaderMap, wanted: Option<CredentialKind>, bad_token: bool) {
-    if wanted != Some(CredentialKind::Key) {
-        headers.append(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static(if bad_token {
-                r#"Bearer realm="sealgate", error="invalid_token""#
-            } else {
-                r#"Bearer realm="sealgate""#
-            }),
-        );
-    }
-    if wanted != Some(CredentialKind::Token) {
-        headers.append(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static(r#"ApiKey realm="sealgate", header="X-API-Key""#),
-        );
-    }
-}
-
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         match denied.reason {
             Reason::MissingPermission(_)
             | Reason::NotAdmin
             | Reason::OwnKey
-            | Reason::RateLimited { .. } => Self::Forbidden(denied),
+            | Reason::RateLimited { .. }
+            | Reason::AddressLimited { .. }
+            | Reason::TooManyAttempts { .. } => Self::Forbidden(denied),
+            Reason::LoginFailed { .. } => Self::LoginRefused(denied),
+            Reason::WrongSealKey { .. } => {
+                Self::WrongSealKey(StatusCode::INTERNAL_SERVER_ERROR, denied)
+            }
+            Reason::SealKeyRequired => {
+                Self::CredentialMissing(Some(CredentialKind::SealKey), denied)
+            }
+            Reason::MalformedSealKey => Self::CredentialRefused(CredentialKind::SealKey, denied),
             Reason::NoCredential => Self::CredentialMissing(None, denied),
             Reason::InvalidToken(_) => Self::CredentialRefused(CredentialKind::Token, denied),
             _ => Self::CredentialRefused(CredentialKind::Key, denied),
@@ -289,6 +389,8 @@ impl From<Error> for Problem {
             Error::Unavailable(ref cause) => {
                 Self::Unavailable(error.to_string().into(), cause.to_string())
             }
+            Error::Busy { retry_after } => Self::Busy(retry_after),
+            Error::DirectoryUnavailable(detail) => Self::DirectoryUnavailable(detail),
             Error::Internal(detail) => Self::Internal(detail),
         }
     }

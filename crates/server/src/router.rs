@@ -19,11 +19,15 @@ pub fn router(app: App) -> Router {
     with_layers(endpoints(&server), &server).with_state(server)
 }
 
-/// The endpoints; those that are not public have the guard at the door.
+/// The endpoints; those that are not public have a guard at the door.
 fn endpoints(server: &Arc<Server>) -> Router<Arc<Server>> {
     let guard = from_fn_with_state(Arc::clone(server), layer::authenticate);
     let guarded = Router::from(endpoint::guarded()).route_layer(guard);
+    let guard = from_fn_with_state(Arc::clone(server), layer::authenticate_unless_session);
+    let of_either = Router::from(endpoint::of_either_token()).route_layer(guard);
     Router::from(endpoint::public())
+        .merge(Router::from(endpoint::sessions()))
+        .merge(of_either)
         .merge(guarded)
         .fallback(async || Problem::NotFound("path"))
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
@@ -37,7 +41,10 @@ fn with_layers(router: Router<Arc<Server>>, server: &Arc<Server>) -> Router<Arc<
             .layer(from_fn_with_state(state(), layer::arrive))
             .layer(from_fn(layer::observe))
             .layer(from_fn_with_state(state(), layer::protect))
-            .option_layer(layer::cors(&server.http.cors_origins))
+            .option_layer(layer::cors(
+                &server.http.cors_origins,
+                &server.http.seal_key_header,
+            ))
             .layer(from_fn_with_state(state(), layer::envelope))
             .layer(CatchPanicLayer::custom(layer::catch_panic))
             .layer(from_fn_with_state(

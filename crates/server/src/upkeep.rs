@@ -52,16 +52,19 @@ enum Chore {
     WriteUses,
     CloseMinutes,
     RecordExpiries,
+    /// Forgets sessions that are over, and what ended them.
+    ForgetSessions,
 }
 
 impl Chore {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Sync,
         Self::MeasureLag,
         Self::WriteRefusals,
         Self::WriteUses,
         Self::CloseMinutes,
         Self::RecordExpiries,
+        Self::ForgetSessions,
     ];
 
     /// The pause between one time and the next.
@@ -71,7 +74,7 @@ impl Chore {
             Self::MeasureLag | Self::WriteRefusals => Duration::from_millis(250),
             Self::WriteUses => Duration::from_secs(1),
             Self::CloseMinutes => Duration::from_secs(10),
-            Self::RecordExpiries => Duration::from_secs(30),
+            Self::RecordExpiries | Self::ForgetSessions => Duration::from_secs(30),
         }
     }
 
@@ -84,6 +87,7 @@ impl Chore {
             Self::WriteUses => "write_uses",
             Self::CloseMinutes => "close_minutes",
             Self::RecordExpiries => "record_expiries",
+            Self::ForgetSessions => "forget_sessions",
         }
     }
 
@@ -103,6 +107,7 @@ impl Chore {
             Self::WriteUses => authority.write_uses().await,
             Self::CloseMinutes => authority.close_minutes().await,
             Self::RecordExpiries => authority.record_expiries().await,
+            Self::ForgetSessions => authority.forget_sessions().await,
         }
     }
 }

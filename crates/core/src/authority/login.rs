@@ -102,7 +102,7 @@ impl Authority {
             })
         })?;
         let issued = match self.identify(&login, &attempt).await {
-            Ok(identified) => self.admit_user(&login, &attempt, identified, seal).await,
+            Ok(user) => self.admit_user(&login, &attempt, user, &seal).await,
             Err(error) => Err(error),
         };
         match &issued {
@@ -117,16 +117,7 @@ impl Authority {
     async fn attempt<'a>(&self, login: &Login<'a>) -> Result<Attempt<'a>, Error> {
         let account = fold_username(login.username);
         let network = Network::of(login.address);
-        let known: Arc<[Network]> = match self.known_addresses.known(&account) {
-            Some(known) => known,
-            None => {
-                let stored = self.store.known_addresses(&account).await?;
-                let read = stored.iter().filter_map(|text| text.parse().ok());
-                let read: Vec<Network> = read.collect();
-                self.known_addresses.learn(&account, read.clone());
-                read.into()
-            }
-        };
+        let known = self.known_networks(&account).await?;
         let is_fit = !known.is_empty() && !holds_secret(login.username);
         Ok(Attempt {
             is_known: known.contains(&network),
@@ -134,6 +125,17 @@ impl Authority {
             account,
             network,
         })
+    }
+
+    async fn known_networks(&self, account: &str) -> Result<Arc<[Network]>, Error> {
+        if let Some(known) = self.known_addresses.known(account) {
+            return Ok(known);
+        }
+        let stored = self.store.known_addresses(account).await?;
+        let read = stored.iter().filter_map(|text| text.parse().ok());
+        let read: Vec<Network> = read.collect();
+        self.known_addresses.learn(account, read.clone());
+        Ok(read.into())
     }
 
     async fn identify(
@@ -225,7 +227,7 @@ impl Authority {
         login: &Login<'_>,
         attempt: &Attempt<'_>,
         user: Identified,
-        seal: Seal,
+        seal: &Seal,
     ) -> Result<LoggedIn, Error> {
         let now = self.now();
         let terms = SessionTerms {

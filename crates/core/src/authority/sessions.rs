@@ -265,7 +265,7 @@ impl Authority {
             epoch: claims.epoch(),
             data: session.data(),
         };
-        let draft = self.draft_session(&terms, seal, Action::SessionRenewed, origin)?;
+        let draft = self.draft_session(&terms, &seal, Action::SessionRenewed, origin)?;
         self.commit(Vec::new(), vec![draft.event]).await?;
         Ok(draft.logged_in)
     }
@@ -274,7 +274,7 @@ impl Authority {
     pub(super) fn draft_session(
         &self,
         terms: &SessionTerms<'_>,
-        seal: Seal,
+        seal: &Seal,
         action: Action,
         origin: &Origin,
     ) -> Result<Draft, Error> {
@@ -296,7 +296,7 @@ impl Authority {
             jti,
             auth_time: terms.auth_time,
             epoch: terms.epoch,
-            data: seal_data(&seal, jti, terms.data)?,
+            data: seal_data(seal, jti, terms.data)?,
         };
         let key = self
             .session_keys
@@ -439,11 +439,7 @@ pub(super) fn user_caller(username: &str, origin: &Origin) -> Caller {
 }
 
 fn revoke_token(jti: Uuid, expires_at: Timestamp) -> Change {
-    let subject = Subject::Token(jti);
-    Change::Revoke(Revocation {
-        subject,
-        expires_at,
-    })
+    Change::Revoke(Revocation::new(Subject::Token(jti), expires_at))
 }
 
 fn seal_data(seal: &Seal, jti: Uuid, data: &str) -> Result<String, Error> {

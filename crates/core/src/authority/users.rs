@@ -264,10 +264,8 @@ impl Authority {
 
     /// The tokens of a user's epochs up to one are dead, until the last of them has expired.
     fn revoke_user(&self, name: String, epoch: i64, now: Timestamp) -> Change {
-        Change::Revoke(Revocation {
-            subject: Subject::User { name, epoch },
-            expires_at: now.plus_seconds(self.settings.sessions.max_seconds),
-        })
+        let last_expiry = now.plus_seconds(self.settings.sessions.max_seconds);
+        Change::Revoke(Revocation::new(Subject::User { name, epoch }, last_expiry))
     }
 
     async fn hash_new_password(

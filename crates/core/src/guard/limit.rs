@@ -116,7 +116,7 @@ mod tests {
         clock.advance_millis(1);
         let allowance = limit.spend(here()).unwrap();
         assert_eq!(allowance.remaining, 0);
-        assert_eq!(allowance.resets_after, Duration::from_secs(60));
+        assert_eq!(allowance.resets_after, Duration::from_mins(1));
         clock.advance_millis(60_000);
         assert_eq!(limit.spend(here()).unwrap().remaining, 59);
     }

@@ -3,21 +3,11 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::recent::{Fingerprint, Fingerprints, Recent};
+use super::buckets::{Buckets, Charge};
+use super::recent::{Fingerprint, Fingerprints};
 use super::{Network, TooMany};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::random::Random;
-
-/// Failures that are followed by no wait: who mistypes a few times does not notice the guard.
-const FREE_FAILURES: u32 = 5;
-/// The wait after the first failure that is not free; it doubles with each further one.
-const FIRST_WAIT_MILLIS: i64 = 1_000;
-/// The longest wait: four guesses an hour, for as long as they go on.
-const LONGEST_WAIT_MILLIS: i64 = 15 * 60_000;
-/// How long after the last failure all of them are forgotten.
-const FORGOTTEN_AFTER_MILLIS: i64 = 60 * 60_000;
-/// Buckets held, at most: some 6 MB.
-const BUCKETS: usize = 100_000;
 
 /// Admits logins, and makes whoever guesses wait.
 ///
@@ -35,8 +25,8 @@ const BUCKETS: usize = 100_000;
 /// Only an attempt that is admitted makes buckets, two at most, and it leaves them only if it fails;
 /// one that is refused keeps its buckets from being forgotten. So to get six more guesses at an
 /// account somebody has to fail at 25,000 other logins first, from more than 4,000 networks since
-/// each of them has to wait as well, while nobody tries that account. Those failures, spent on it
-/// with patience, would have been worth more. Nobody is kept out by a flood.
+/// each of them has to wait as well, while nobody tries that account. Whoever waits instead gets six
+/// in an hour and a half. Nobody is kept out by a flood.
 pub struct LoginGuard(Arc<Shared>);
 
 struct Shared {
@@ -51,10 +41,7 @@ impl LoginGuard {
         Self(Arc::new(Shared {
             clock,
             fingerprints: Fingerprints::new(random),
-            buckets: Mutex::new(Buckets {
-                recent: Recent::new(BUCKETS),
-                charges: 0,
-            }),
+            buckets: Mutex::new(Buckets::new()),
         }))
     }
 
@@ -62,7 +49,7 @@ impl LoginGuard {
     /// many at once are no more than many one after the other.
     ///
     /// `is_known` says that a login of this account has succeeded from the address's [`Network`]
-    /// before. Account names differ by more than their case.
+    /// before. Names that differ in case alone are one account.
     ///
     /// # Errors
     /// [`TooMany`] if it is too early; what is refused is not counted.
@@ -105,7 +92,7 @@ impl Admission {
         if self.is_known {
             let mut buckets = self.guard.lock();
             for charge in &self.charges {
-                buckets.recent.remove(charge.print);
+                buckets.clear(charge);
             }
         } else {
             self.abandoned();
@@ -147,101 +134,289 @@ impl Shared {
     }
 }
 
-struct Buckets {
-    recent: Recent<Bucket>,
-    /// Charges made so far, in all buckets: each has a number.
-    charges: u64,
-}
-
-/// The failures of one account, network or pair.
-struct Bucket {
-    failures: u32,
-    /// The first charge since the bucket was empty.
-    first: u64,
-    latest: Mark,
-}
-
-/// When something was charged. The number tells charges of one millisecond apart.
-#[derive(Clone, Copy)]
-struct Mark {
-    number: u64,
-    at: Timestamp,
-}
-
-/// What an attempt was charged in one bucket, and what stood there before.
-struct Charge {
-    print: Fingerprint,
-    number: u64,
-    before: Option<Mark>,
-}
-
-impl Buckets {
-    /// Milliseconds until the bucket admits another attempt.
-    fn wait(&mut self, print: Fingerprint, now: Timestamp) -> i64 {
-        let Some(bucket) = self.recent.find(print) else {
-            return 0;
-        };
-        // A clock that was set back must not make a wait longer than it is.
-        bucket.latest.at = bucket.latest.at.min(now);
-        if bucket.latest.at.plus_millis(FORGOTTEN_AFTER_MILLIS) <= now {
-            self.recent.remove(print);
-            return 0;
-        }
-        let until = bucket.latest.at.plus_millis(back_off(bucket.failures));
-        until.as_millis().saturating_sub(now.as_millis()).max(0)
-    }
-
-    fn charge(&mut self, print: Fingerprint, now: Timestamp) -> Charge {
-        self.charges += 1;
-        let number = self.charges;
-        let latest = Mark { number, at: now };
-        let before = if let Some(bucket) = self.recent.find(print) {
-            bucket.failures = bucket.failures.saturating_add(1);
-            Some(std::mem::replace(&mut bucket.latest, latest))
-        } else {
-            let bucket = Bucket {
-                failures: 1,
-                first: number,
-                latest,
-            };
-            self.recent.insert(print, bucket);
-            None
-        };
-        Charge {
-            print,
-            number,
-            before,
-        }
-    }
-
-    fn give_back(&mut self, charge: &Charge) {
-        let Some(bucket) = self.recent.find(charge.print) else {
-            return;
-        };
-        if charge.number < bucket.first {
-            // The bucket was emptied meanwhile, and what is in it now is others'.
-            return;
-        }
-        bucket.failures -= 1;
-        if bucket.failures == 0 {
-            self.recent.remove(charge.print);
-        } else if let Some(before) = charge
-            .before
-            .filter(|_| bucket.latest.number == charge.number)
-        {
-            // The wait counts from the failure before, unless there was another attempt since.
-            bucket.latest = before;
-        }
-    }
-}
-
-/// Milliseconds to wait after so many failures.
-fn back_off(failures: u32) -> i64 {
-    match failures.checked_sub(FREE_FAILURES + 1) {
-        None => 0,
-        Some(doublings) => (FIRST_WAIT_MILLIS << doublings.min(20)).min(LONGEST_WAIT_MILLIS),
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::guard::buckets::{BUCKETS, back_off};
+    use crate::random::SeededRandom;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn guard() -> (LoginGuard, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_700_000_000)));
+        let guard = LoginGuard::new(clock.clone(), &SeededRandom::new(1));
+        (guard, clock)
+    }
+
+    fn home() -> IpAddr {
+        [203, 0, 113, 9].into()
+    }
+
+    fn elsewhere(n: u32) -> IpAddr {
+        (0x0a00_0000 + n).to_be_bytes().into()
+    }
+
+    /// Fails as a stranger; how long the guard says to wait if it does not admit the attempt.
+    fn fail(guard: &LoginGuard, account: &str, address: IpAddr) -> Result<(), i64> {
+        guard
+            .admit(account, address, false)
+            .map(Admission::failed)
+            .map_err(millis)
+    }
+
+    fn millis(refused: TooMany) -> i64 {
+        i64::try_from(refused.retry_after.as_millis()).unwrap()
+    }
+
+    #[test]
+    fn many_addresses_share_the_patience_for_one_account_and_many_accounts_that_for_one_address() {
+        let (guard, _clock) = guard();
+        for n in 0..6 {
+            fail(&guard, "amina", elsewhere(n)).unwrap();
+        }
+        assert_eq!(fail(&guard, "Amina", elsewhere(6)), Err(1_000));
+        for n in 0..6 {
+            fail(&guard, &format!("user {n}"), home()).unwrap();
+        }
+        assert_eq!(fail(&guard, "user 6", home()), Err(1_000));
+        assert_eq!(fail(&guard, "user 6", elsewhere(6)), Ok(()));
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_share_its_patience() {
+        let (guard, _clock) = guard();
+        let at = |n: u128| IpAddr::from((0x2001_0db8_u128 << 96 | n).to_be_bytes());
+        for n in 0..6 {
+            fail(&guard, &format!("user {n}"), at(n)).unwrap();
+        }
+        assert_eq!(fail(&guard, "user 6", at(6)), Err(1_000));
+        assert_eq!(fail(&guard, "user 6", at(1 << 64)), Ok(()));
+    }
+
+    #[test]
+    fn an_attempt_counts_from_when_it_is_admitted() {
+        let (guard, _clock) = guard();
+        let admitted: Vec<_> = (0..100)
+            .filter_map(|_| guard.admit("amina", home(), false).ok())
+            .collect();
+        assert_eq!(admitted.len(), 6);
+        drop(admitted);
+        assert_eq!(fail(&guard, "amina", home()), Err(1_000));
+    }
+
+    #[test]
+    fn a_burst_from_many_threads_is_no_more_than_attempts_in_a_row() {
+        let (guard, _clock) = guard();
+        let attempt = || guard.admit("amina", home(), false).ok();
+        let admitted = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| (0..50).filter_map(|_| attempt()).count()))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum::<usize>()
+        });
+        assert_eq!(admitted, 6);
+    }
+
+    #[test]
+    fn what_is_refused_is_not_counted() {
+        let (guard, clock) = guard();
+        for _ in 0..6 {
+            fail(&guard, "amina", home()).unwrap();
+        }
+        for _ in 0..100 {
+            assert_eq!(fail(&guard, "amina", home()), Err(1_000));
+        }
+        clock.advance_millis(1_000);
+        assert_eq!(fail(&guard, "amina", home()), Ok(()));
+        assert_eq!(fail(&guard, "amina", home()), Err(2_000));
+        // What one bucket refuses is not charged to the other either.
+        for _ in 0..100 {
+            assert_eq!(fail(&guard, "amina", elsewhere(1)), Err(2_000));
+        }
+        assert_eq!(fail(&guard, "somebody", elsewhere(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_known_address_waits_for_its_own_failures_alone() {
+        let (guard, _clock) = guard();
+        while fail(&guard, "amina", elsewhere(1)).is_ok() {}
+        while fail(&guard, "somebody", home()).is_ok() {}
+        for _ in 0..6 {
+            guard.admit("amina", home(), true).unwrap().failed();
+        }
+        let refused = guard.admit("amina", home(), true).err();
+        assert_eq!(refused.map(millis), Some(1_000));
+        // And its own failures are nobody else's.
+        guard.admit("amina", elsewhere(2), true).unwrap().failed();
+        guard.admit("another", home(), true).unwrap().failed();
+    }
+
+    #[test]
+    fn a_success_clears_what_a_known_address_failed_at() {
+        let (guard, _clock) = guard();
+        for _ in 0..20 {
+            for _ in 0..5 {
+                guard.admit("amina", home(), true).unwrap().failed();
+            }
+            guard.admit("amina", home(), true).unwrap().succeeded();
+        }
+    }
+
+    #[test]
+    fn a_good_password_of_ones_own_does_not_wipe_out_failures_at_others() {
+        let (guard, clock) = guard();
+        for n in 0..5 {
+            fail(&guard, &format!("user {n}"), home()).unwrap();
+            guard.admit("mine", home(), false).unwrap().succeeded();
+        }
+        fail(&guard, "user 5", home()).unwrap();
+        assert_eq!(fail(&guard, "user 6", home()), Err(1_000));
+        clock.advance_millis(1_000);
+        guard.admit("mine", home(), false).unwrap().succeeded();
+        fail(&guard, "user 6", home()).unwrap();
+        assert_eq!(fail(&guard, "user 7", home()), Err(2_000));
+    }
+
+    #[test]
+    fn a_success_of_a_stranger_leaves_the_wait_as_it_was() {
+        let (guard, clock) = guard();
+        for n in 0..7 {
+            fail(&guard, "amina", elsewhere(n)).unwrap_or_else(|wait| {
+                clock.advance_millis(wait);
+                fail(&guard, "amina", elsewhere(n)).unwrap();
+            });
+        }
+        clock.advance_millis(2_000);
+        guard.admit("amina", home(), false).unwrap().succeeded();
+        // Neither is the user kept out now, nor has a guess become free.
+        assert_eq!(fail(&guard, "amina", elsewhere(9)), Ok(()));
+        assert_eq!(fail(&guard, "amina", elsewhere(10)), Err(4_000));
+    }
+
+    #[test]
+    fn an_abandoned_attempt_leaves_nothing() {
+        let (guard, _clock) = guard();
+        for is_known in [false, true] {
+            for _ in 0..100 {
+                guard.admit("amina", home(), is_known).unwrap().abandoned();
+            }
+        }
+        assert_eq!(guard.0.lock().len(), 0);
+    }
+
+    #[test]
+    fn an_account_under_attack_is_not_flushed_out_by_a_flood_of_others() {
+        let (guard, _clock) = guard();
+        for n in 0..6 {
+            fail(&guard, "amina", elsewhere(n)).unwrap();
+        }
+        for n in 0..120_000_u32 {
+            fail(&guard, &n.to_string(), elsewhere(100 + n)).unwrap();
+            if n % 20_000 == 0 {
+                assert_eq!(fail(&guard, "amina", elsewhere(n)), Err(1_000));
+            }
+        }
+        assert_eq!(fail(&guard, "amina", home()), Err(1_000));
+        assert!(guard.0.lock().len() <= BUCKETS);
+    }
+
+    #[derive(Clone, Debug)]
+    enum End {
+        Success,
+        Failure,
+        Abandoned,
+    }
+
+    /// An attempt: after so many milliseconds, on one of three accounts, from one of three addresses.
+    fn attempts() -> impl Strategy<Value = Vec<(i64, u8, u32, End)>> {
+        let pause = prop_oneof![Just(0), 0..3_000_i64, 0..2 * HOUR];
+        let end = prop_oneof![
+            1 => Just(End::Success),
+            4 => Just(End::Failure),
+            1 => Just(End::Abandoned),
+        ];
+        prop::collection::vec((pause, 0..3_u8, 0..3_u32, end), 0..120)
+    }
+
+    fn end(admission: Admission, end: &End) {
+        match end {
+            End::Success => admission.succeeded(),
+            End::Failure => admission.failed(),
+            End::Abandoned => admission.abandoned(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn between_two_failures_of_an_account_or_a_network_its_whole_wait_has_passed(attempts in attempts()) {
+            let (guard, clock) = guard();
+            let mut failures: HashMap<String, Vec<i64>> = HashMap::new();
+            for (pause, account, from, outcome) in attempts {
+                clock.advance_millis(pause);
+                let now = clock.now().as_millis();
+                let account = account.to_string();
+                let Ok(admission) = guard.admit(&account, elsewhere(from), false) else {
+                    continue;
+                };
+                for bucket in [format!("account {account}"), format!("from {from}")] {
+                    let of_bucket = failures.entry(bucket).or_default();
+                    if of_bucket.last().is_some_and(|last| now - last >= HOUR) {
+                        of_bucket.clear();
+                    }
+                    let count = u32::try_from(of_bucket.len()).unwrap();
+                    let waited = of_bucket.last().map_or(i64::MAX, |last| now - last);
+                    prop_assert!(waited >= back_off(count), "{} after {}", waited, count);
+                    if matches!(outcome, End::Failure) {
+                        of_bucket.push(now);
+                    }
+                }
+                end(admission, &outcome);
+            }
+        }
+
+        #[test]
+        fn nothing_that_others_do_delays_a_user_at_a_known_address(attempts in attempts()) {
+            let (guard, clock) = guard();
+            for (pause, account, from, outcome) in attempts {
+                clock.advance_millis(pause);
+                // The user is account 0 at address 0; there others use the same address.
+                let is_users = account == 0 && from == 0;
+                if !is_users && let Ok(admission) = guard.admit(&account.to_string(), elsewhere(from), account == 1) {
+                    end(admission, &outcome);
+                }
+                let Ok(users) = guard.admit("0", elsewhere(0), true) else {
+                    return Err(TestCaseError::fail("the user has to wait"));
+                };
+                users.succeeded();
+            }
+        }
+
+        #[test]
+        fn the_wait_that_is_told_is_enough_and_not_a_millisecond_too_long(attempts in attempts()) {
+            let (guard, clock) = guard();
+            for (pause, account, from, outcome) in attempts {
+                clock.advance_millis(pause);
+                let attempt = || guard.admit(&account.to_string(), elsewhere(from), from == 0);
+                let admission = match attempt() {
+                    Ok(admission) => admission,
+                    Err(refused) => {
+                        prop_assert!(refused.retry_after <= Duration::from_mins(15));
+                        clock.advance_millis(millis(refused) - 1);
+                        prop_assert!(attempt().is_err());
+                        clock.advance_millis(1);
+                        attempt().map_err(|_| TestCaseError::fail("refused after the wait"))?
+                    }
+                };
+                end(admission, &outcome);
+            }
+        }
+    }
+}

@@ -94,10 +94,10 @@ impl Memory {
     ) -> Result<(), NoMemory> {
         let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(output.len()))
             .expect("a cost and a length within bounds");
-        self.make_room(params.block_count())?;
+        let blocks = self.make_room(params.block_count())?;
         let result = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(password, salt, output, &mut self.blocks);
-        self.blocks.iter_mut().for_each(Zeroize::zeroize);
+            .hash_password_into_with_memory(password, salt, output, &mut *blocks);
+        blocks.iter_mut().for_each(Zeroize::zeroize);
         result.expect("the lengths of password, salt and output are within Argon2's bounds");
         #[cfg(test)]
         {
@@ -106,13 +106,13 @@ impl Memory {
         Ok(())
     }
 
-    fn make_room(&mut self, blocks: usize) -> Result<(), NoMemory> {
+    fn make_room(&mut self, blocks: usize) -> Result<&mut [Block], NoMemory> {
         let more = blocks.saturating_sub(self.blocks.len());
         self.blocks.try_reserve_exact(more).map_err(|_| NoMemory)?;
         if more > 0 {
             self.blocks.resize(blocks, Block::new());
         }
-        Ok(())
+        Ok(&mut self.blocks[..blocks])
     }
 
     /// Gives back what only a hash of a higher cost needed.
@@ -216,6 +216,6 @@ mod tests {
 
     #[test]
     fn memory_that_cannot_be_had_is_told() {
-        assert_eq!(Memory::default().make_room(usize::MAX / 2), Err(NoMemory));
+        assert!(Memory::default().make_room(usize::MAX / 2).is_err());
     }
 }

@@ -5,14 +5,19 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use sealgate_core::authority::{Authority, Caller, Created, Credential, Identity, Settings};
+use sealgate_core::audit::Origin;
+use sealgate_core::authority::{
+    Authority, Caller, Created, Credential, Identity, LoggedIn, Login, PasswordSettings, Settings,
+};
 use sealgate_core::clock::{ManualClock, Timestamp};
 use sealgate_core::error::{Error, Reason};
 use sealgate_core::master::MasterKey;
+use sealgate_core::password::HashingCost;
 use sealgate_core::random::SeededRandom;
 use sealgate_core::request::KeyRequest;
-use sealgate_core::secret::Secret;
+use sealgate_core::secret::{Secret, SecretText};
 use sealgate_core::store::Store;
+use sealgate_core::user::UserRecord;
 use sealgate_store::{Sqlite, SqliteOptions};
 
 pub const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -41,11 +46,10 @@ impl Site {
         // Each process draws other random bytes.
         let seed = u64::from(std::process::id()) << 32 | NEXT_SEED.fetch_add(1, SeqCst);
         let random = Arc::new(SeededRandom::new(seed));
-        Arc::new(
-            Sqlite::open(options, &master(), random, self.clock.clone())
-                .await
-                .expect("opens"),
-        )
+        let master = master();
+        // In a box: it is many times as large as all futures around it.
+        let opening = Box::pin(Sqlite::open(options, &master, random, self.clock.clone()));
+        Arc::new(opening.await.expect("opens"))
     }
 
     /// A process that serves requests.
@@ -64,6 +68,10 @@ impl Site {
     /// A process that does not: the command line.
     pub async fn command_line(&self) -> Authority {
         self.authority(self.store().await, Settings::default())
+    }
+
+    pub async fn command_line_with(&self, settings: Settings) -> Authority {
+        self.authority(self.store().await, settings)
     }
 
     pub fn authority(&self, store: Arc<dyn Store>, settings: Settings) -> Authority {
@@ -108,6 +116,58 @@ pub async fn bear(authority: &Authority, token: &str) -> Result<Identity, Error>
     authority
         .authenticate(Credential::Bearer(token), HERE)
         .await
+}
+
+/// Settings under which a password is hashed in no time.
+pub fn quick() -> Settings {
+    let cost = HashingCost {
+        memory_kib: 8,
+        passes: 1,
+        lanes: 1,
+    };
+    Settings {
+        passwords: PasswordSettings {
+            cost,
+            ..PasswordSettings::default()
+        },
+        ..Settings::default()
+    }
+}
+
+pub const PASSWORD: &str = "correct horse battery staple";
+
+pub async fn add_user(authority: &Authority, name: &str) -> UserRecord {
+    let request = serde_json::json!({
+        "username": name,
+        "password": PASSWORD,
+        "display_name": "Ada Lovelace",
+        "roles": ["student"],
+    });
+    let request = serde_json::from_value(request).expect("well-formed");
+    authority
+        .create_user(request, &operator())
+        .await
+        .expect("a user")
+}
+
+pub async fn log_in(
+    authority: &Authority,
+    (username, password): (&str, &str),
+    seal_key: Option<&str>,
+    address: IpAddr,
+) -> Result<LoggedIn, Error> {
+    let origin = Origin {
+        address: Some(address),
+        ..Origin::default()
+    };
+    let login = Login {
+        username,
+        password: SecretText::new(password.to_owned()),
+        seal_key,
+        address,
+        origin: &origin,
+    };
+    authority.login(login).await
 }
 
 /// The reason of a refusal; anything else fails the test.

@@ -10,6 +10,11 @@ use crate::error::{CredentialKind, Problem};
 /// The header of a managed key.
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
+/// Whether a token says by its form that it is a session's, and not an access token.
+pub(crate) fn is_session_token(token: &str) -> bool {
+    token.starts_with("v4.public.")
+}
+
 /// What a request carries. At most one of each: a header that is there twice means that somebody on
 /// the way reads another one than we do.
 #[derive(Clone, Copy)]
@@ -36,6 +41,20 @@ impl<'a> Presented<'a> {
         let key = header(API_KEY, CredentialKind::Key)?;
         Ok(Self { token, key })
     }
+}
+
+/// Reads the header of seal keys.
+pub(super) fn read_seal_key<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Denied> {
+    only(headers, name).map_err(|reason| Denied {
+        reason: match reason {
+            Reason::MalformedCredential => Reason::MalformedSealKey,
+            other => other,
+        },
+        key_id: None,
+    })
 }
 
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Reason> {

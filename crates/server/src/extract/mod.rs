@@ -7,11 +7,15 @@ mod fault;
 mod json;
 mod key_reference;
 mod query;
+mod session;
+mod user_name;
 
 pub(crate) use self::authorized::{
     Admin, AnyCredential, Authorized, KeyAlone, Read, TokenAlone, Write,
 };
-pub(crate) use self::credential::{API_KEY, Presented};
+pub(crate) use self::credential::{API_KEY, Presented, is_session_token};
 pub(crate) use self::json::StrictJson;
 pub(crate) use self::key_reference::KeyReference;
 pub(crate) use self::query::StrictQuery;
+pub(crate) use self::session::{EitherToken, PresentedSession, SealingClient, SealKeyHeader};
+pub(crate) use self::user_name::UserName;

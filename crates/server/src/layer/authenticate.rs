@@ -7,16 +7,16 @@ use axum::extract::{Extension, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::StatusCode;
-use sealgate_core::audit::Origin;
 use sealgate_core::authority::{Authority, Credential, Identity};
 use sealgate_core::error::{Denied, Error, Reason};
 
 use super::arrival::Arrival;
+use super::count::Use;
 use super::observe::CallingKey;
 use super::rate_limit;
 use crate::app::Server;
 use crate::error::{CredentialKind, Problem};
-use crate::extract::Presented;
+use crate::extract::{Presented, is_session_token};
 
 /// Lets a verified caller through, with its [`Identity`] as an extension of the request.
 pub(crate) async fn authenticate(
@@ -36,7 +36,8 @@ pub(crate) async fn authenticate(
         StatusCode::TOO_MANY_REQUESTS,
     ];
     if !is_refusal.contains(&response.status()) {
-        count(&server.authority, &identity, &arrival, response.status()).await?;
+        let served = Use::of(&server.authority, &arrival, response.status());
+        served.of_key(&server.authority, identity.key_id()).await?;
     }
     if let Some(allowance) = identity.allowance() {
         rate_limit::describe_allowance(response.headers_mut(), allowance);
@@ -45,6 +46,21 @@ pub(crate) async fn authenticate(
         .extensions_mut()
         .insert(CallingKey(identity.key_id()));
     Ok(response)
+}
+
+/// As [`authenticate`], for routes that take session tokens too: a request with one is let through as
+/// it is, and the handler opens the session.
+pub(crate) async fn authenticate_unless_session(
+    server: State<Arc<Server>>,
+    arrival: Extension<Arc<Arrival>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let presented = Presented::read(request.headers())?;
+    if presented.token.is_some_and(is_session_token) {
+        return Ok(next.run(request).await);
+    }
+    authenticate(server, arrival, request, next).await
 }
 
 /// Whoever the credentials say: the token's holder, where there is one. All of them have to be
@@ -66,6 +82,11 @@ async fn identify(
         let Some(credential) = credential else {
             continue;
         };
+        if matches!(credential, Credential::Bearer(token) if is_session_token(token)) {
+            let reason = Reason::InvalidToken("session_token");
+            let key_id = None;
+            return Err(Problem::refused(kind, Denied { reason, key_id }));
+        }
         match authority.authenticate(credential, arrival.address).await {
             Ok(verified) => identity = identity.or(Some(verified)),
             Err(Error::Denied(denied)) => return Err(Problem::refused(kind, denied)),
@@ -82,30 +103,4 @@ async fn identify(
             },
         )
     })
-}
-
-/// Counts a served request. Where each has to be in the audit log and this one cannot be, the
-/// answer is withheld.
-async fn count(
-    authority: &Authority,
-    identity: &Identity,
-    arrival: &Arrival,
-    status: StatusCode,
-) -> Result<(), Problem> {
-    // The address is all that a counter needs; the rest would cost allocations.
-    let origin = if authority.settings().audit_all_requests {
-        arrival.origin()
-    } else {
-        Origin {
-            address: Some(arrival.address),
-            ..Origin::default()
-        }
-    };
-    let route = if status < StatusCode::BAD_REQUEST {
-        Arc::clone(&arrival.route.name)
-    } else {
-        format!("{} {}", arrival.route.name, status.as_u16()).into()
-    };
-    let served = authority.served(identity.key_id(), &route, &origin, status.as_u16());
-    Ok(served.await?)
 }

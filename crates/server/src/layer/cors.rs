@@ -9,16 +9,15 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::{arrival, rate_limit};
 use crate::extract::API_KEY;
 
-/// The header of seal keys; see the contract.
-const SEAL_KEY: HeaderName = HeaderName::from_static("x-gomaluum-key");
 /// For how long a browser may remember what it was told.
 const MAX_AGE: Duration = Duration::from_hours(1);
 
-/// The layer for so many origins; nothing for none, so that no answer has a CORS header.
+/// The layer for so many origins; nothing for none, so that no answer has a CORS header. `seal_key` is
+/// the header of seal keys.
 ///
 /// Credentials travel in headers that a page sets itself, never in cookies, so `credentials` mode
 /// is not allowed even to the origins that are.
-pub(crate) fn cors(origins: &[String]) -> Option<CorsLayer> {
+pub(crate) fn cors(origins: &[String], seal_key: &HeaderName) -> Option<CorsLayer> {
     let allowed = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else if origins.is_empty() {
@@ -28,8 +27,14 @@ pub(crate) fn cors(origins: &[String]) -> Option<CorsLayer> {
     };
     let layer = CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, API_KEY, SEAL_KEY])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, API_KEY, seal_key.clone()])
         .expose_headers([
             arrival::REQUEST_ID,
             RETRY_AFTER,

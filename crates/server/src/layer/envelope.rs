@@ -22,7 +22,11 @@ pub(crate) async fn envelope(
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         account(&server, &arrival, &problem);
-        problem.write(&mut response, &arrival.id.to_string());
+        problem.write(
+            &mut response,
+            &arrival.id.to_string(),
+            &server.http.seal_key_header,
+        );
         if let Some(key_id) = problem.denied().and_then(|denied| denied.key_id) {
             response.extensions_mut().insert(CallingKey(key_id));
         }

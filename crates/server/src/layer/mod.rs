@@ -7,13 +7,15 @@
 //! - [`envelope()`]: a [`Problem`](crate::error::Problem) becomes the answer, the audit record and
 //!   the log line that it stands for
 //! - [`catch_panic()`], [`timeout()`]: what goes wrong with a handler is a problem like any other
-//! - [`authenticate()`]: who is calling; around guarded routes alone, where it counts the use too
+//! - [`authenticate()`]: who is calling; around guarded routes alone, where it counts the use too;
+//!   [`authenticate_unless_session()`] where a session token will do as well
 //! - [`limit_body()`]: how long a body may be
 
 pub(crate) mod arrival;
 mod authenticate;
 mod body_limit;
 mod cors;
+mod count;
 mod envelope;
 mod observe;
 mod protect;
@@ -21,10 +23,11 @@ pub(crate) mod rate_limit;
 mod recover;
 
 pub(crate) use self::arrival::arrive;
-pub(crate) use self::authenticate::authenticate;
+pub(crate) use self::authenticate::{authenticate, authenticate_unless_session};
 pub(crate) use self::body_limit::{BodyLimit, limit_body};
 pub(crate) use self::cors::cors;
+pub(crate) use self::count::Use;
 pub(crate) use self::envelope::envelope;
-pub(crate) use self::observe::observe;
+pub(crate) use self::observe::{CallingKey, observe};
 pub(crate) use self::protect::protect;
 pub(crate) use self::recover::{catch_panic, timeout};

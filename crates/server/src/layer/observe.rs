@@ -14,7 +14,7 @@ use super::arrival::Arrival;
 
 /// The calling key, as an extension of the answer: who was served, or refused as far as known.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CallingKey(pub KeyId);
+pub(crate) struct CallingKey(pub KeyId);
 
 /// Logs and measures what lies inside.
 pub(crate) async fn observe(

@@ -120,3 +120,17 @@ const fn secret_of<'a>(kid: &'a str, vouches: &'a [u8]) -> Place<'a> {
         vouches,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_secret_vouches_for_is_the_same_bytes_for_good() {
+        let time = Timestamp::from_millis;
+        let signing = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\xff\xff\xff\xff";
+        assert_eq!(times(time(6), None), signing);
+        let retired = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\0\0\0\x08\0\0\0\0\0\0\0\x09";
+        assert_eq!(times(time(6), Some(time(9))), retired);
+    }
+}

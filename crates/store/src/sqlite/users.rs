@@ -258,9 +258,7 @@ fn read_profile(json: &[u8]) -> Result<UserProfile, Failure> {
 }
 
 fn read_password(text: &[u8]) -> Result<PasswordHash, Failure> {
-    let password = std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| PasswordHash::parse(text).ok());
+    let password = std::str::from_utf8(text).ok().and_then(PasswordHash::parse);
     password.ok_or_else(|| Failure::unreadable("the password of a user is no hash"))
 }
 

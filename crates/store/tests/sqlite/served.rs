@@ -12,9 +12,11 @@ use sealgate_core::error::{Error, Reason};
 use sealgate_core::key::{KeyId, Status};
 use sealgate_core::random::SystemRandom;
 use sealgate_core::request::KeyRequest;
+use sealgate_core::store::Change;
 
-use crate::Place;
+use crate::conformance::records::revoked_token;
 use crate::conformance::{BIRTH, master};
+use crate::{Place, commit};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -182,9 +184,9 @@ async fn a_damaged_place_or_head_of_the_log_is_named() {
             "audit SET sequence = 40 WHERE sequence = 4",
             BadChain::Missing(4),
         ),
-        ("audit_head SET hash = x'00'", BadChain::Head(4)),
-        ("audit_head SET seal = x''", BadChain::Head(4)),
-        ("audit_head SET sequence = -1", BadChain::Head(4)),
+        ("audit_head SET hash = x'00'", BadChain::Head(5)),
+        ("audit_head SET seal = x''", BadChain::Head(5)),
+        ("audit_head SET sequence = -1", BadChain::Head(5)),
     ] {
         let place = Place::new();
         let server = server(&place).await;
@@ -197,11 +199,36 @@ async fn a_damaged_place_or_head_of_the_log_is_named() {
     }
 }
 
+#[tokio::test]
+async fn a_server_neither_starts_nor_goes_on_over_a_damaged_revocation() {
+    let place = Place::new();
+    let running = server(&place).await;
+    let command_line = place.open().await;
+    commit(&command_line, [Change::Revoke(revoked_token(1, 60))]).await;
+    place.tamper("UPDATE revocation SET epoch = 1").await;
+    for _ in 0..2 {
+        assert!(running.sync().await.is_err());
+    }
+    let (starting, _) = stopped(&place).await;
+    assert!(starting.start().await.is_err());
+
+    place.tamper("UPDATE revocation SET epoch = NULL").await;
+    running.sync().await.unwrap();
+    starting.start().await.unwrap();
+}
+
 async fn server(place: &Place) -> Authority {
     process(place).await.0
 }
 
 async fn process(place: &Place) -> (Authority, Arc<ManualClock>) {
+    let (authority, clock) = stopped(place).await;
+    authority.start().await.unwrap();
+    authority.load_keys().await.unwrap();
+    (authority, clock)
+}
+
+async fn stopped(place: &Place) -> (Authority, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(BIRTH));
     let authority = Authority::new(
         Arc::new(place.open().await),
@@ -210,8 +237,6 @@ async fn process(place: &Place) -> (Authority, Arc<ManualClock>) {
         &master(),
         Settings::default(),
     );
-    authority.start().await.unwrap();
-    authority.load_keys().await.unwrap();
     (authority, clock)
 }
 

@@ -97,7 +97,7 @@ async fn a_process_of_schema_1_goes_on_working_after_the_upgrade() {
     ] {
         assert_eq!(place.tamper(written).await, 1, "{written}");
     }
-    // Joins fail where a column that they name without its table has become two.
+    // What it follows the feed and answers health checks with.
     for read in [
         "SELECT id, expires_at, feed_floor, (SELECT max(sequence) FROM feed), sequence, kind, \
          subject FROM meta LEFT JOIN feed ON sequence > 0 LEFT JOIN api_key ON id = subject \
