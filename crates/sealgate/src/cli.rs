@@ -5,17 +5,19 @@ use clap::{Parser, Subcommand};
 use sealgate_core::key::{Environment, Status};
 
 use crate::command::{
-    completions, create, doctor, list, logs, revoke, rotate, serve, show, tour, update,
+    completions, create, doctor, list, logs, revoke, rotate, serve, show, signing_key, tour,
+    update, user,
 };
 use crate::config::Globals;
 use crate::env;
 
-const ABOUT: &str = "API keys, and the short-lived tokens they are exchanged for";
+const ABOUT: &str = "API keys and their tokens, users and their sealed sessions";
 
 const AFTER_HELP: &str = "\
 Examples:
   sealgate tour                              see all of it work, in a store that is thrown away
   sealgate create --name Admin --admin       make the first administrator's key
+  sealgate user add --username ada           make a user, who then logs in over HTTP
   sealgate serve                             serve the HTTP API on 127.0.0.1:8080
 
 The data directory, if none is set, is $STATE_DIRECTORY, which systemd sets for a service, else
@@ -66,9 +68,13 @@ pub enum Command {
     Revoke(revoke::Args),
     /// Replace a key by a new one
     Rotate(rotate::Args),
+    /// Make, list, change and remove users; end their sessions
+    User(user::Args),
+    /// List, rotate or import the keys that sign session tokens
+    SigningKey(signing_key::Args),
     /// Read, follow or verify the audit log
     Logs(logs::Args),
-    /// Go through a key's whole life against a real server, step by step
+    /// Go through the life of a key and of a session against a real server, step by step
     Tour(tour::Args),
     /// Say what is misconfigured or unsafe here
     Doctor(doctor::Args),

@@ -12,6 +12,11 @@ pub const MASTER_KEY: &str = "SEALGATE_MASTER_KEY";
 /// A file that holds the master key.
 pub const MASTER_KEY_FILE: &str = "SEALGATE_MASTER_KEY_FILE";
 
+/// The secret key that signs session tokens, in hexadecimal digits, as GoMaluum keeps it.
+pub const PASETO_SECRET_KEY: &str = "PASETO_SECRET_KEY";
+/// Its public half.
+pub const PASETO_PUBLIC_KEY: &str = "PASETO_PUBLIC_KEY";
+
 /// Where systemd puts credentials (`LoadCredential=sealgate-master-key:…`).
 pub const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 /// Where systemd wants a service's data (`StateDirectory=sealgate`); the first of a list counts.

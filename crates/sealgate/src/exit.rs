@@ -171,8 +171,12 @@ impl From<Error> for Failure {
         match error {
             Error::Invalid { field, message } => Self::usage(match field {
                 "body" => message,
+                // It came from no flag.
+                "password" => format!("the password: {message}"),
                 field => format!("{}: {message}", flag(field)),
             }),
+            Error::NotFound("user") => Self::new("there is no such user")
+                .with_hint("`sealgate user list` shows the users of this store"),
             Error::NotFound(what) => Self::new(format!("there is no such {what}"))
                 .with_hint("`sealgate list` shows the keys of this store"),
             Error::Conflict(message) => Self::new(message),
@@ -181,6 +185,10 @@ impl From<Error> for Failure {
                 Self::new("a key cannot do this to itself")
             }
             Error::Denied(denied) => Self::new(denied.to_string()),
+            Error::Busy { .. } => Self::new("too much is going on").with_hint("try again in a moment"),
+            Error::DirectoryUnavailable(why) => {
+                Self::new(format!("the user directory cannot be used: {why}"))
+            }
             Error::Internal(detail) => Self::new(format!("internal error: {detail}"))
                 .with_hint("this is a bug in Sealgate: report it, without keys and tokens"),
         }
@@ -205,6 +213,8 @@ fn flag(field: &str) -> String {
     match field {
         "allowed_ips" => "--allow-ip".to_owned(),
         "grace_seconds" => "--grace".to_owned(),
+        "roles" => "--role".to_owned(),
+        "attributes" => "--attribute".to_owned(),
         field => format!("--{}", field.replace('_', "-")),
     }
 }

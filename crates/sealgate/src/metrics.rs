@@ -54,6 +54,10 @@ fn describe() {
     );
     ::metrics::describe_counter!("sealgate_refusals_total", "Requests refused, by reason");
     ::metrics::describe_counter!(
+        "sealgate_logins_total",
+        "Users who logged in, by kind of seal key"
+    );
+    ::metrics::describe_counter!(
         "sealgate_bare_errors_total",
         "What clients sent that is no request, by fault"
     );

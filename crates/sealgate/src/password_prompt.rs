@@ -76,14 +76,14 @@ async fn ask(question: &str) -> Outcome<SecretText> {
         let _ = reply.send(line);
     });
     let typed = tokio::select! {
-        typed = typed => typed,
-        _ = interrupt.recv() => return Err(cancelled()),
-        _ = terminate.recv() => return Err(cancelled()),
-        _ = hangup.recv() => return Err(cancelled()),
+        typed = typed => typed.map_err(io::Error::other)?,
+        _ = interrupt.recv() => Ok(None),
+        _ = terminate.recv() => Ok(None),
+        _ = hangup.recv() => Ok(None),
     };
-    // The line break that was typed did not show either.
-    writeln!(stderr)?;
-    typed.map_err(io::Error::other)??.ok_or_else(cancelled)
+    // The line break that was typed did not show either; the terminal may be gone.
+    let _ = writeln!(stderr);
+    typed?.ok_or_else(cancelled)
 }
 
 /// A terminal on which what is typed does not show, until this is dropped.

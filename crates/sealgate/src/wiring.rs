@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use sealgate_core::authority::Authority;
 use sealgate_core::clock::{Clock, SystemClock, Timestamp};
+use sealgate_core::identity::IdentityProvider;
 use sealgate_core::random::{Random, SystemRandom};
 use sealgate_store::{Sqlite, SqliteOptions};
 
 use crate::data_dir::DataDir;
+use crate::directory;
 use crate::exit::{Failure, Outcome};
 use crate::master_key;
 use crate::settings::Settings;
@@ -31,11 +33,34 @@ pub struct Opened {
     pub new_master_key: Option<PathBuf>,
 }
 
-/// Opens the store.
+/// Opens the store for what needs no directory outside: a key can be revoked while that one is
+/// misconfigured.
 ///
 /// # Errors
 /// If there is none, or it does not open.
 pub async fn open(place: &DataDir, settings: &Settings, missing: Missing) -> Outcome<Opened> {
+    assemble(place, settings, missing, None).await
+}
+
+/// Opens the store, with the directory outside that users come from, if they do.
+///
+/// # Errors
+/// If there is none, it does not open, or the directory's settings are of no use.
+pub async fn open_with_directory(
+    place: &DataDir,
+    settings: &Settings,
+    missing: Missing,
+) -> Outcome<Opened> {
+    let directory = directory::of(&settings.identity)?.map(|found| found.provider);
+    assemble(place, settings, missing, directory).await
+}
+
+async fn assemble(
+    place: &DataDir,
+    settings: &Settings,
+    missing: Missing,
+    directory: Option<Arc<dyn IdentityProvider>>,
+) -> Outcome<Opened> {
     if missing == Missing::Refuse && !place.has_store() {
         let message = format!("there is no store at {}", place.database.display());
         return Err(Failure::new(message).with_hint(
@@ -66,7 +91,10 @@ pub async fn open(place: &DataDir, settings: &Settings, missing: Missing) -> Out
     ));
     let store = opening.await?;
     let settings = settings.authority();
-    let authority = Authority::new(Arc::new(store), clock, random, &master, settings);
+    let mut authority = Authority::new(Arc::new(store), clock, random, &master, settings);
+    if let Some(directory) = directory {
+        authority = authority.with_directory(directory);
+    }
     Ok(Opened {
         authority: Arc::new(authority),
         new_master_key,

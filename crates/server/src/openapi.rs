@@ -3,22 +3,56 @@
 
 mod problems;
 
+use http::HeaderName;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi as _};
 
 use self::problems::Answers;
 pub(crate) use self::problems::{
-    Absent, Always, Conflicting, Guarded, JsonBody, Parameters, Scoped,
+    Absent, Always, Conflicting, Guarded, JsonBody, Limited, Parameters, Scoped,
 };
 use crate::endpoint;
 use crate::error::Envelope;
+
+/// The header of seal keys, unless the settings say otherwise.
+const SEAL_KEY_HEADER: &str = "x-gomaluum-key";
 
 /// The document of every endpoint that the router has.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Common::openapi();
     document.merge(endpoint::public().into_openapi());
+    document.merge(endpoint::sessions().into_openapi());
+    document.merge(endpoint::of_either_token().into_openapi());
     document.merge(endpoint::guarded().into_openapi());
     document
+}
+
+/// The document of a server whose header of seal keys is called like this.
+pub(crate) fn document_with(seal_key_header: &HeaderName) -> utoipa::openapi::OpenApi {
+    let mut document = document();
+    let seal_key = SecurityScheme::ApiKey(ApiKey::Header(seal_key(seal_key_header.as_str())));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("SealKeyAuth", seal_key);
+    for item in document.paths.paths.values_mut() {
+        let parameters = item.post.iter_mut().flat_map(|it| it.parameters.iter_mut());
+        for parameter in parameters.flatten() {
+            if let RefOr::T(parameter) = parameter
+                && parameter.name == SEAL_KEY_HEADER
+            {
+                seal_key_header.as_str().clone_into(&mut parameter.name);
+            }
+        }
+    }
+    document
+}
+
+fn seal_key(header: &str) -> ApiKeyValue {
+    ApiKeyValue::with_description(
+        header,
+        "The seal key of the login: `gml_…`, hexadecimal digits, or a managed key. The default key \
+         if absent.",
+    )
 }
 
 /// What all endpoints have in common.
@@ -27,15 +61,20 @@ pub fn document() -> utoipa::openapi::OpenApi {
     info(
         title = "Sealgate API",
         description = "Managed API keys, and the short-lived access tokens that they are exchanged \
-                       for.\n\nSend a key as `X-API-Key`, or a token as `Authorization: Bearer`. \
+                       for; users' sessions, whose data is sealed with a key of the client's.\n\n\
+                       Send a key as `X-API-Key`, or a token as `Authorization: Bearer`. \
                        Where a request carries both, both have to be good, and the token says who \
-                       calls.\n\nBodies are JSON in UTF-8, times RFC 3339 in UTC. Unknown fields \
-                       and parameters are refused. Every answer has an `X-Request-Id`, and every \
+                       calls. A session token goes the same way, with its seal key in \
+                       `x-gomaluum-key`.\n\nBodies are JSON in UTF-8, times RFC 3339 in UTC. Unknown fields \
+                       and parameters are refused, but for those of a login. Every answer has an `X-Request-Id`, and every \
                        error, from whatever layer, the same shape: `Error`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
         (name = "Tokens", description = "Exchange a key for a token, renew it, see who one is."),
+        (name = "Seal keys", description = "Make a key to seal sessions with."),
+        (name = "Sessions", description = "Log users in and out, show their data."),
+        (name = "Users", description = "Administer users, as an administrator."),
         (name = "Keys", description = "Administer keys, as an administrator."),
         (name = "Encryption", description = "Seal texts under keys that never leave the server."),
         (name = "Operation", description = "For monitoring."),
@@ -56,9 +95,17 @@ impl Modify for SecuritySchemes {
             .bearer_format("JWT")
             .description(Some("An access token, from `POST /api/auth/token`."))
             .build();
+        let session = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("PASETO")
+            .description(Some("A session token, from `POST /api/auth/login`."))
+            .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("ApiKeyAuth", SecurityScheme::ApiKey(ApiKey::Header(key)));
         components.add_security_scheme("BearerAuth", SecurityScheme::Http(token));
+        components.add_security_scheme("SessionAuth", SecurityScheme::Http(session));
+        let seal_key = SecurityScheme::ApiKey(ApiKey::Header(seal_key(SEAL_KEY_HEADER)));
+        components.add_security_scheme("SealKeyAuth", seal_key);
     }
 }
 
@@ -75,7 +122,8 @@ mod tests {
                 assert_eq!(operation.tags.map(|tags| tags.len()), Some(1), "{path}");
                 let responses = operation.responses.responses;
                 assert!(responses.contains_key("500"), "{path}");
-                let guarded = operation.security.is_some();
+                // A login's credential is its body.
+                let guarded = operation.security.is_some() || path.ends_with("/login");
                 assert_eq!(responses.contains_key("401"), guarded, "{path}");
             }
         }

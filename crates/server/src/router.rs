@@ -15,7 +15,8 @@ use crate::{endpoint, layer, openapi};
 ///
 /// Each request has to carry [`ClientAddress`](crate::serve::ClientAddress) as an extension.
 pub fn router(app: App) -> Router {
-    let server = Arc::new(Server::new(app, &openapi::document()));
+    let document = openapi::document_with(&app.http.seal_key_header);
+    let server = Arc::new(Server::new(app, &document));
     with_layers(endpoints(&server), &server).with_state(server)
 }
 

@@ -41,7 +41,8 @@ impl Authority {
         let asked_at = self.now();
         let mut feed = self.feed.lock().await;
         *feed = self.store.feed_position().await?;
-        // After the position was read, so that none falls between.
+        // After the position was read, so that no change falls between.
+        self.load_session_keys().await?;
         self.load_revocations().await?;
         self.synced_at
             .store(asked_at.as_millis(), Ordering::Release);

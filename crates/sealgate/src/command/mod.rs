@@ -9,8 +9,10 @@ pub mod revoke;
 pub mod rotate;
 pub mod serve;
 pub mod show;
+pub mod signing_key;
 pub mod tour;
 pub mod update;
+pub mod user;
 
 mod confirm;
 mod key;
@@ -29,7 +31,7 @@ use crate::master_key;
 use crate::output::Output;
 use crate::settings::Settings;
 use crate::telemetry;
-use crate::wiring::{self, Missing};
+use crate::wiring::{self, Missing, Opened};
 
 /// What every command is given.
 pub struct Context {
@@ -90,6 +92,8 @@ async fn dispatch(command: Command, context: Context) -> Outcome {
         Command::Update(args) => args.run(&context).await,
         Command::Revoke(args) => args.run(&context).await,
         Command::Rotate(args) => args.run(&context).await,
+        Command::User(args) => args.run(&context).await,
+        Command::SigningKey(args) => args.run(&context).await,
         Command::Logs(args) => args.run(&context).await,
         Command::Tour(args) => args.run(context.output).await,
         Command::Doctor(args) => args.run(&context).await,
@@ -105,6 +109,24 @@ impl Context {
         work: impl AsyncFnOnce(&Authority) -> Outcome<T>,
     ) -> Outcome<T> {
         let opened = wiring::open(&self.place, &self.settings, missing).await?;
+        self.work_with(opened, work).await
+    }
+
+    /// The same, with the directory outside that users come from, if they do.
+    async fn with_directory<T>(
+        &self,
+        missing: Missing,
+        work: impl AsyncFnOnce(&Authority) -> Outcome<T>,
+    ) -> Outcome<T> {
+        let opened = wiring::open_with_directory(&self.place, &self.settings, missing).await?;
+        self.work_with(opened, work).await
+    }
+
+    async fn work_with<T>(
+        &self,
+        opened: Opened,
+        work: impl AsyncFnOnce(&Authority) -> Outcome<T>,
+    ) -> Outcome<T> {
         if let Some(path) = opened.new_master_key {
             self.output.warn(&master_key::notice(&path));
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sealgate_core::authority::Authority;
 use sealgate_core::key::Environment;
@@ -15,9 +16,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Context;
 use crate::exit::{Failure, Outcome};
-use crate::settings::Settings;
+use crate::settings::{Settings, WrongKeyStatus};
 use crate::wiring::{self, Missing, now};
-use crate::{cli, data_dir, master_key, metrics, server};
+use crate::{cli, data_dir, directory, master_key, metrics, server};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,7 +87,7 @@ pub async fn run(context: Context) -> Outcome {
     let tls = load_certificate(settings)?;
     let listener = bind(settings.server.listen).await?;
     let signals = Signals::listen()?;
-    let opened = wiring::open(&context.place, settings, Missing::Create).await?;
+    let opened = wiring::open_with_directory(&context.place, settings, Missing::Create).await?;
     let authority = opened.authority;
     authority.start().await?;
     raise_file_limit();
@@ -95,19 +96,48 @@ pub async fn run(context: Context) -> Outcome {
         tracing::warn!("{}", master_key::notice(&path));
     }
     announce(&context, &authority, &listener, tls.is_some()).await?;
-    let http = HttpSettings {
+    warn_of_sessions(settings)?;
+    let http = http_settings(settings, tls.is_some(), metrics::install()?);
+    server::run(authority, listener, http, tls, signals.asked_to_stop())
+        .await
+        .map_err(|error| Failure::new(format!("the server cannot go on: {error}")))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn http_settings(settings: &Settings, tls: bool, metrics: metrics::Render) -> HttpSettings {
+    HttpSettings {
         cors_origins: settings.server.cors_origins.clone(),
         trusted_proxies: settings.server.trusted_proxies.clone(),
         security_contact: settings.security.contact.clone(),
         security_expires: now().plus_days(settings.security.expires_days.into()),
         request_timeout: Duration::from_secs(settings.server.request_timeout_seconds.into()),
-        tls: tls.is_some(),
-        metrics: metrics::install()?,
-    };
-    server::run(authority, listener, http, tls, signals.asked_to_stop())
-        .await
-        .map_err(|error| Failure::new(format!("the server cannot go on: {error}")))?;
-    tracing::info!("stopped");
+        tls,
+        seal_key_header: settings.sessions.header.clone(),
+        wrong_key_status: match settings.sessions.wrong_key_status {
+            WrongKeyStatus::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            WrongKeyStatus::Unauthorized => StatusCode::UNAUTHORIZED,
+        },
+        metrics,
+    }
+}
+
+/// Says what makes users' sessions less safe than they could be.
+fn warn_of_sessions(settings: &Settings) -> Outcome {
+    if settings.sessions.takes_well_known_key() {
+        tracing::warn!(
+            "sessions of clients that send no {} are sealed with the default key, which everybody \
+             knows: set sessions.require_key once all clients send a key, or sessions.default_key",
+            settings.sessions.header
+        );
+    }
+    if let Some(directory) = directory::of(&settings.identity)? {
+        let place = directory.provider.describe();
+        tracing::info!("users come from {place}");
+        if directory.is_plaintext {
+            tracing::warn!("users' passwords travel to {place} in the clear: let it speak TLS");
+        }
+    }
     Ok(())
 }
 

@@ -4,6 +4,9 @@
 //! - [`token`]: keys exchanged for access tokens, and their renewal
 //! - [`key`]: administration of managed keys
 //! - [`profile`]: the calling key
+//! - [`seal_key`]: keys that clients seal sessions with
+//! - [`session`]: users log in and out, and see their data
+//! - [`user`]: administration of users
 //! - [`sealing`]: encrypt and decrypt
 //! - [`probe`]: for the operator's monitoring
 //! - [`about`]: what Sealgate says of itself: the reference, public keys, the security contact
@@ -14,8 +17,11 @@ mod about;
 mod key;
 mod probe;
 mod profile;
+mod seal_key;
 mod sealing;
+mod session;
 mod token;
+mod user;
 
 use std::sync::Arc;
 
@@ -38,10 +44,38 @@ pub(crate) fn public() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(about::reference::reference))
         .routes(routes!(about::openapi::openapi))
         .routes(routes!(about::jwks::jwks))
+        .routes(routes!(about::paseto_keys::paseto_keys))
         .routes(routes!(about::security_txt::security_txt))
         .routes(routes!(probe::health::health))
         .routes(routes!(probe::ready::ready))
         .routes(routes!(probe::metrics::metrics))
+}
+
+/// The endpoints of users' sessions, and of the keys that seal them. Whoever calls, each handler finds
+/// out by what it takes.
+pub(crate) fn sessions() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::new()
+        .routes(routes!(seal_key::generate::generate_seal_key))
+        .routes(routes!(seal_key::validate::validate_seal_key))
+        .routes(routes!(session::login::log_in))
+        .routes(routes!(session::login::log_in_shortly))
+        .routes(routes!(session::profile::user_profile))
+        .route_layer(from_fn(async |request, next| {
+            limit_body(BODY, request, next).await
+        }))
+}
+
+/// The endpoints that take a session token as well as an access token.
+pub(crate) fn of_either_token() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::new()
+        .routes(routes!(
+            session::logout::log_out,
+            session::logout::log_out_by_link
+        ))
+        .routes(routes!(token::renew::renew_token))
+        .route_layer(from_fn(async |request, next| {
+            limit_body(BODY, request, next).await
+        }))
 }
 
 /// The endpoints that want a credential. What kind of one, and which permission, each handler says
@@ -49,13 +83,20 @@ pub(crate) fn public() -> OpenApiRouter<Arc<Server>> {
 pub(crate) fn guarded() -> OpenApiRouter<Arc<Server>> {
     let auth = OpenApiRouter::new()
         .routes(routes!(token::issue::issue_token))
-        .routes(routes!(token::renew::renew_token))
         .routes(routes!(profile::profile))
         .routes(routes!(key::list::list_keys, key::create::create_key))
         .routes(routes!(key::show::show_key, key::update::update_key))
         .routes(routes!(key::revoke::revoke_key))
         .routes(routes!(key::rotate::rotate_key))
         .routes(routes!(key::logs::key_logs))
+        .routes(routes!(user::list::list_users, user::create::create_user))
+        .routes(routes!(
+            user::show::show_user,
+            user::update::update_user,
+            user::delete::delete_user
+        ))
+        .routes(routes!(user::password::set_password))
+        .routes(routes!(user::logout::log_out_user))
         .route_layer(from_fn(async |request, next| {
             limit_body(BODY, request, next).await
         }));

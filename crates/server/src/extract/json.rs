@@ -1,6 +1,7 @@
 //! JSON bodies, read strictly: all of it, once, and nothing unknown.
 
 use std::error::Error;
+use std::mem;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
@@ -9,6 +10,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, LengthLimitError};
 use serde::de::DeserializeOwned;
+use zeroize::Zeroize as _;
 
 use super::fault;
 use crate::error::Problem;
@@ -42,8 +44,18 @@ impl<T: DeserializeOwned, S: Sync> OptionalFromRequest<S> for StrictJson<T> {
     }
 }
 
-/// A body that is there, and says that it is JSON.
+/// A body that is there, and says that it is JSON. It may hold a password or a plaintext.
 struct Payload(Bytes);
+
+impl Drop for Payload {
+    /// Overwrites the bytes, if nobody else holds them: those that arrived together with other
+    /// requests are the connection's.
+    fn drop(&mut self) {
+        if let Ok(mut bytes) = mem::take(&mut self.0).try_into_mut() {
+            bytes.as_mut().zeroize();
+        }
+    }
+}
 
 impl Payload {
     async fn read(request: Request) -> Result<Option<Self>, Problem> {

@@ -17,5 +17,5 @@ pub(crate) use self::credential::{API_KEY, Presented, is_session_token};
 pub(crate) use self::json::StrictJson;
 pub(crate) use self::key_reference::KeyReference;
 pub(crate) use self::query::StrictQuery;
-pub(crate) use self::session::{EitherToken, PresentedSession, SealingClient, SealKeyHeader};
+pub(crate) use self::session::{EitherToken, PresentedSession, SealKeyHeader, SealingClient};
 pub(crate) use self::user_name::UserName;

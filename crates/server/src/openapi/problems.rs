@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sealgate_core::error::{Denied, Reason};
+use sealgate_core::error::{Denied, LoginFailure, Reason};
 use sealgate_core::permission::Permission;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::{
@@ -38,6 +38,8 @@ groups! {
     Always: 500, 503;
     /// Of an endpoint that wants a credential.
     Guarded: 401, 429, 500, 503;
+    /// Of an endpoint that anybody may call, but not too often.
+    Limited: 429;
     /// Of an endpoint that not every caller may use.
     Scoped: 403;
     /// Of an endpoint with a JSON body.
@@ -112,6 +114,14 @@ fn refusals() -> Vec<Entry> {
         limit: 1_000,
         retry_after: Duration::from_secs(4),
     });
+    let too_many_attempts = denied(Reason::TooManyAttempts {
+        username: None,
+        retry_after: Duration::from_secs(4),
+    });
+    let login_failed = denied(Reason::LoginFailed {
+        why: LoginFailure::WrongPassword,
+        username: None,
+    });
     let write = Permission::WRITE.0.to_owned();
     vec![
         (
@@ -125,6 +135,7 @@ fn refusals() -> Vec<Entry> {
                     denied(Reason::NoCredential),
                 ),
                 Problem::refused(CredentialKind::Token, denied(Reason::UnknownKey)),
+                login_failed.into(),
             ],
         ),
         (
@@ -137,20 +148,26 @@ fn refusals() -> Vec<Entry> {
             ],
         ),
         (
-            "The key's limit is used up for now",
+            "Too much for now: by this key, from this address, or of this account's logins",
             &[
                 ("Retry-After", "Seconds until the next request may come"),
-                ("RateLimit-Limit", "Requests an hour"),
+                ("RateLimit-Limit", "Requests within the time of the policy"),
                 ("RateLimit-Remaining", "Requests left now"),
                 ("RateLimit-Reset", "Seconds until the next request may come"),
             ],
-            vec![rate_limited.into()],
+            vec![rate_limited.into(), too_many_attempts.into()],
         ),
     ]
 }
 
 fn faults() -> Vec<Entry> {
     let away = "the key store cannot be used at the moment";
+    let wrong_seal_key = Denied {
+        reason: Reason::WrongSealKey {
+            username: String::new(),
+        },
+        key_id: None,
+    };
     let one = |description, problem| (description, &[] as &[_], vec![problem]);
     vec![
         one(
@@ -165,11 +182,19 @@ fn faults() -> Vec<Entry> {
         ),
         one("The body is too long", Problem::PayloadTooLarge(65_536)),
         one("The body is not JSON", Problem::UnsupportedMediaType),
-        one("Something is broken here", Problem::Internal(String::new())),
         (
-            "The store, or this server, cannot answer now",
+            "Something is broken here; or the session was sealed with another key than was sent",
+            &[],
+            vec![Problem::Internal(String::new()), wrong_seal_key.into()],
+        ),
+        (
+            "The store, the directory of users, or this server cannot answer now",
             &[("Retry-After", "Seconds until it may be worth another try")],
-            vec![Problem::Unavailable(away.into(), String::new())],
+            vec![
+                Problem::Unavailable(away.into(), String::new()),
+                Problem::DirectoryUnavailable(String::new()),
+                Problem::Busy(Duration::from_secs(1)),
+            ],
         ),
     ]
 }

@@ -10,4 +10,5 @@ mod keys;
 mod protocol;
 mod secrecy;
 mod service;
+mod sessions;
 mod support;

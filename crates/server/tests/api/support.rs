@@ -8,9 +8,10 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use sealgate_core::authority::{Authority, Caller, Created, Settings};
+use sealgate_core::authority::{Authority, Caller, Created, PasswordSettings, Settings};
 use sealgate_core::clock::{Clock, ManualClock, Timestamp};
 use sealgate_core::master::MasterKey;
+use sealgate_core::password::HashingCost;
 use sealgate_core::random::{Random, SeededRandom};
 use sealgate_core::request::KeyRequest;
 use sealgate_core::secret::Secret;
@@ -57,11 +58,11 @@ impl From<Created> for TestKey {
 
 impl World {
     pub async fn new() -> Self {
-        Self::with(Settings::default(), HttpSettings::default()).await
+        Self::with(settings(), HttpSettings::default()).await
     }
 
     pub async fn with_http(http: HttpSettings) -> Self {
-        Self::with(Settings::default(), http).await
+        Self::with(settings(), http).await
     }
 
     pub async fn with(settings: Settings, http: HttpSettings) -> Self {
@@ -122,6 +123,14 @@ impl World {
             .into()
     }
 
+    /// A user of the embedded directory.
+    pub async fn user(&self, name: &str, password: &str) {
+        let request = json!({"username": name, "password": password});
+        let request = serde_json::from_value(request).unwrap();
+        let caller = Caller::command_line("test");
+        self.authority.create_user(request, &caller).await.unwrap();
+    }
+
     /// The reasons of all refusals in the audit log, newest first.
     pub async fn refusals(&self) -> Vec<String> {
         let events = self.events().await;
@@ -150,6 +159,21 @@ impl World {
             .send(self)
             .await;
         answer.json()
+    }
+}
+
+/// Settings under which hashing a password costs next to nothing.
+pub fn settings() -> Settings {
+    Settings {
+        passwords: PasswordSettings {
+            cost: HashingCost {
+                memory_kib: 8,
+                passes: 1,
+                lanes: 1,
+            },
+            ..PasswordSettings::default()
+        },
+        ..Settings::default()
     }
 }
 
@@ -187,6 +211,10 @@ pub fn call(method: &str, path: &str) -> Call {
 impl Call {
     pub fn key(self, text: &str) -> Self {
         self.header("X-API-Key", text)
+    }
+
+    pub fn seal_key(self, text: &str) -> Self {
+        self.header("x-gomaluum-key", text)
     }
 
     pub fn token(self, text: &str) -> Self {

@@ -4,7 +4,7 @@
 -- How many rows `user` has.
 ALTER TABLE meta ADD COLUMN user_count INTEGER NOT NULL DEFAULT 0;
 
-CREATE TABLE user (
+CREATE TABLE user_account (
     id TEXT NOT NULL PRIMARY KEY,
     username TEXT NOT NULL,
     username_folded TEXT NOT NULL UNIQUE,
@@ -18,7 +18,7 @@ CREATE TABLE user (
     version INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX user_listing ON user (is_active, username_folded);
+CREATE INDEX user_listing ON user_account (is_active, username_folded);
 
 -- Tokens that are dead before they expire, by `token:UUID` or `user:NAME`; the latter has an epoch.
 CREATE TABLE revocation (

@@ -23,7 +23,7 @@ pub const KEEP_NEWEST: &str = "DELETE FROM known_address WHERE account = ? AND n
 pub const FORGET: &str = "DELETE FROM known_address WHERE account = ?";
 
 pub const FORGET_OF_USER: &str = "DELETE FROM known_address WHERE account = \
-     (SELECT username_folded FROM user WHERE id = ?)";
+     (SELECT username_folded FROM user_account WHERE id = ?)";
 
 impl Readers {
     pub async fn known_addresses(&self, account: &str) -> Result<Vec<String>, Failure> {

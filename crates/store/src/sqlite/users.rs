@@ -35,26 +35,26 @@ macro_rules! columns {
 const FOLDED: usize = 1;
 
 const INSERT: &str = concat!(
-    "INSERT INTO user (",
+    "INSERT INTO user_account (",
     columns!(),
     ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 );
 
 pub const UPDATE: &str = concat!(
-    "UPDATE user SET (",
+    "UPDATE user_account SET (",
     settings!(),
     ") = (?, ?, ?, ?, ?, ?, ?, ?), version = version + 1 WHERE id = ? AND version = ?"
 );
 
-pub const REMOVE: &str = "DELETE FROM user WHERE id = ? AND version = ?";
+pub const REMOVE: &str = "DELETE FROM user_account WHERE id = ? AND version = ?";
 
 pub const NOTE_LOGIN: &str =
-    "UPDATE user SET last_login_at = ? WHERE id = ? AND epoch = ? AND is_active = 1";
+    "UPDATE user_account SET last_login_at = ? WHERE id = ? AND epoch = ? AND is_active = 1";
 
 pub const BY_NAME: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM user WHERE username_folded = ?"
+    " FROM user_account WHERE username_folded = ?"
 );
 
 impl Readers {
@@ -98,7 +98,7 @@ impl Readers {
 /// another page.
 pub fn statement(query: &UserQuery) -> QueryBuilder<Sqlite> {
     let from = fold_username(query.name.as_deref().unwrap_or_default());
-    let mut sql = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM user WHERE "));
+    let mut sql = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM user_account WHERE "));
     if let Some(is_active) = query.is_active {
         sql.push("is_active = ").push_bind(is_active).push(" AND ");
     }
@@ -306,7 +306,7 @@ impl<'a> Standing<'a> {
 
 const fn password_of<'a>(id: &'a str, vouches: &'a [u8]) -> Place<'a> {
     Place {
-        table: "user",
+        table: "user_account",
         column: "password",
         row: id,
         vouches,
@@ -315,7 +315,7 @@ const fn password_of<'a>(id: &'a str, vouches: &'a [u8]) -> Place<'a> {
 
 const fn profile_of(id: &str) -> Place<'_> {
     Place {
-        table: "user",
+        table: "user_account",
         column: "profile",
         row: id,
         vouches: b"",

@@ -82,7 +82,7 @@ async fn a_user_given_life_or_another_name_behind_the_stores_back_is_refused() {
             ..user(1)
         };
         commit(&store, [insert_user(&disabled), insert_user(&user(3))]).await;
-        let sql = format!("UPDATE user SET {alteration} WHERE username_folded = 'user-1'");
+        let sql = format!("UPDATE user_account SET {alteration} WHERE username_folded = 'user-1'");
         assert_eq!(place.tamper(&sql).await, 1, "{alteration}");
         is_unreadable(store.user("user-1").await, "");
         let users = store.users(&everyone(9)).await.unwrap();
@@ -97,9 +97,9 @@ async fn a_user_cannot_be_found_under_another_name() {
     let store = place.open().await;
     commit(&store, [insert_user(&user_named(1, "Ada"))]).await;
     place
-        .tamper("UPDATE user SET username_folded = 'admin'")
+        .tamper("UPDATE user_account SET username_folded = 'admin'")
         .await;
-    is_unreadable(store.user("admin").await, "user.password");
+    is_unreadable(store.user("admin").await, "user_account.password");
     assert_eq!(store.user("ada").await.unwrap(), None);
 }
 
@@ -110,8 +110,8 @@ async fn a_password_and_a_profile_belong_to_their_user() {
         let store = place.open().await;
         commit(&store, [insert_user(&user(1)), insert_user(&full_user(2))]).await;
         let moved = format!(
-            "UPDATE user SET {column} = \
-             (SELECT {column} FROM user WHERE username_folded = 'user-2') \
+            "UPDATE user_account SET {column} = \
+             (SELECT {column} FROM user_account WHERE username_folded = 'user-2') \
              WHERE username_folded = 'user-1'"
         );
         assert_eq!(place.tamper(&moved).await, 1);
@@ -126,7 +126,7 @@ async fn a_password_of_an_earlier_epoch_does_not_come_back() {
     let store = place.open().await;
     commit(&store, [insert_user(&user(1))]).await;
     place
-        .tamper("CREATE TABLE kept AS SELECT password, profile FROM user")
+        .tamper("CREATE TABLE kept AS SELECT password, profile FROM user_account")
         .await;
     let changed = UserRecord {
         password: password(2),
@@ -135,9 +135,9 @@ async fn a_password_of_an_earlier_epoch_does_not_come_back() {
     };
     commit(&store, [update_user(&changed)]).await;
     place
-        .tamper("UPDATE user SET password = (SELECT password FROM kept)")
+        .tamper("UPDATE user_account SET password = (SELECT password FROM kept)")
         .await;
-    is_unreadable(store.user("user-1").await, "user.password");
+    is_unreadable(store.user("user-1").await, "user_account.password");
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn pages_go_on_past_damaged_users_and_name_them() {
     let store = place.open().await;
     commit(&store, (1..=6).map(|number| insert_user(&user(number)))).await;
     place
-        .tamper("UPDATE user SET epoch = 0 WHERE username_folded IN ('user-2', 'user-3', 'user-4')")
+        .tamper("UPDATE user_account SET epoch = 0 WHERE username_folded IN ('user-2', 'user-3', 'user-4')")
         .await;
     let (mut names, mut damaged) = (Vec::new(), Vec::new());
     let mut query = everyone(2);
@@ -169,7 +169,7 @@ async fn a_row_with_no_name_keeps_no_other_user_from_being_read() {
     let store = place.open().await;
     commit(&store, (1..=3).map(|number| insert_user(&user(number)))).await;
     place
-        .tamper("UPDATE user SET username_folded = CAST(x'75FF' AS TEXT) WHERE username = 'user-2'")
+        .tamper("UPDATE user_account SET username_folded = CAST(x'75FF' AS TEXT) WHERE username = 'user-2'")
         .await;
     let users = store.users(&everyone(9)).await.unwrap();
     assert_eq!(users.records, [user(1), user(3)]);

@@ -3,6 +3,7 @@
 mod certificate;
 mod place;
 mod policy;
+mod sessions;
 mod store;
 
 use serde::Serialize;
@@ -95,6 +96,7 @@ impl Args {
         let mut findings = place::examine(context);
         findings.extend(store::examine(context).await);
         findings.extend(policy::examine(context));
+        findings.extend(sessions::examine(context));
 
         let number = |level| {
             findings

@@ -4,16 +4,19 @@
 use sealgate_core::authority::{Authority, KeyFilter};
 use sealgate_core::clock::Timestamp;
 use sealgate_core::key::Status;
+use sealgate_core::store::SessionKeyRecord;
 
 use super::{Context, Finding};
 use crate::exit::Outcome;
-use crate::output::{count, date_time, thousands};
+use crate::output::{count, date_time, relative, thousands};
 use crate::wiring::{self, Missing};
 
 /// A log that is longer is not walked here.
 const WALKED: u64 = 100_000;
 /// Pages of keys that are looked at.
 const PAGES: usize = 10;
+/// A key that signs sessions and is older is due for rotation, in days.
+const SIGNING_DAYS: i64 = 365;
 /// A clock before this was never set.
 const RECENT: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
@@ -36,14 +39,16 @@ async fn look(authority: &Authority) -> Outcome<Vec<Finding>> {
     let health = authority.store().health().await?;
     let facts = format!("{}, schema {}", health.engine, health.schema);
     let keys = count(health.keys, "key", "keys");
+    let users = count(health.users, "user", "users");
     let last = authority.logs(None, None, Some(1)).await?.events;
     Ok(vec![
-        Finding::ok("store", format!("{facts}, {keys}")),
+        Finding::ok("store", format!("{facts}, {keys}, {users}")),
         log(authority, health.audit_records).await?,
         clock(authority.now(), last.first().map(|event| event.time)),
         administrators(health.active_admins),
         rotation(authority).await?,
         expiry(authority).await?,
+        signing_key(&authority.store().session_keys().await?, authority.now()),
     ])
 }
 
@@ -152,10 +157,48 @@ async fn expiry(authority: &Authority) -> Outcome<Finding> {
     })
 }
 
+/// The key that signs sessions. It does not wear out; a new one now and then bounds what a leak that
+/// nobody noticed is worth.
+fn signing_key(keys: &[SessionKeyRecord], now: Timestamp) -> Finding {
+    const CHECK: &str = "signing key";
+    let mut current = keys.iter().filter(|key| key.verify_until.is_none());
+    let Some(key) = current.next() else {
+        return Finding::ok(
+            CHECK,
+            "none yet signs sessions: `sealgate serve` makes it at its start",
+        );
+    };
+    let made = format!("{}, made {}", key.kid, relative(key.created_at, now));
+    if key.created_at.plus_days(SIGNING_DAYS) < now {
+        let message = format!("{made}: `sealgate signing-key rotate`; sessions go on");
+        return Finding::warn(CHECK, message);
+    }
+    Finding::ok(CHECK, made)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Level;
     use super::*;
+    use sealgate_core::secret::Secret;
+
+    #[test]
+    fn a_signing_key_warns_once_it_is_a_year_old() {
+        let now = RECENT.plus_days(1_000);
+        let level = |days: i64, retired: bool| {
+            let key = SessionKeyRecord {
+                kid: "k4.pid.x".to_owned(),
+                secret: Secret::new([0; 64]),
+                created_at: now.plus_days(-days),
+                verify_until: retired.then_some(now),
+            };
+            signing_key(&[key], now).level
+        };
+        assert_eq!(level(364, false), Level::Ok);
+        assert_eq!(level(366, false), Level::Warn);
+        assert_eq!(level(366, true), Level::Ok);
+        assert_eq!(signing_key(&[], now).level, Level::Ok);
+    }
 
     #[test]
     fn a_clock_that_lags_behind_the_log_fails() {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -33,6 +33,36 @@ pub enum Credential<'a> {
     Key(&'a str),
     /// An access token.
     Token(&'a str),
+    /// A key to seal with.
+    SealKey(&'a str),
+    /// A session token, and the key that it was sealed with, if one was sent.
+    Session {
+        /// The token.
+        token: &'a str,
+        /// The key.
+        seal_key: Option<&'a str>,
+    },
+    /// Nothing.
+    Nothing,
+}
+
+/// The header that seal keys come in.
+const SEAL_KEY: &str = "x-gomaluum-key";
+
+impl<'a> Credential<'a> {
+    /// The headers that show it: each one's name, what stands before the secret, and the secret.
+    pub fn headers(self) -> impl Iterator<Item = (&'static str, &'static str, &'a str)> {
+        let bearer = |token| Some(("Authorization", "Bearer ", token));
+        let seal = |key| (SEAL_KEY, "", key);
+        let (first, second) = match self {
+            Self::Key(key) => (Some(("X-API-Key", "", key)), None),
+            Self::Token(token) => (bearer(token), None),
+            Self::SealKey(key) => (None, Some(seal(key))),
+            Self::Session { token, seal_key } => (bearer(token), seal_key.map(seal)),
+            Self::Nothing => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
 }
 
 /// Sends a request, and takes the answer's status and JSON.
@@ -65,10 +95,10 @@ fn request(address: SocketAddr, ask: &Ask<'_>) -> Outcome<Request<Full<Bytes>>> 
         .method(&ask.method)
         .uri(&ask.path)
         .header(HOST, address.to_string());
-    let request = match ask.credential {
-        Credential::Key(key) => request.header("X-API-Key", key),
-        Credential::Token(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
-    };
+    let headers = ask.credential.headers();
+    let request = headers.fold(request, |request, (name, before, secret)| {
+        request.header(name, format!("{before}{secret}"))
+    });
     let built = match &ask.body {
         Some(body) => request
             .header(CONTENT_TYPE, "application/json")

@@ -221,14 +221,16 @@ pub fn get<'a>(path: &str, credential: Credential<'a>) -> Ask<'a> {
     }
 }
 
-fn post<'a>(path: &str, credential: Credential<'a>) -> Ask<'a> {
+/// A request that does something.
+pub fn post<'a>(path: &str, credential: Credential<'a>) -> Ask<'a> {
     Ask {
         method: Method::POST,
         ..get(path, credential)
     }
 }
 
-fn send<'a>(path: &str, credential: Credential<'a>, body: &Value) -> Ask<'a> {
+/// A request with a body.
+pub fn send<'a>(path: &str, credential: Credential<'a>, body: &Value) -> Ask<'a> {
     Ask {
         body: Some(body.clone()),
         ..post(path, credential)

@@ -6,6 +6,7 @@
 mod client;
 mod keys;
 mod leak;
+mod sessions;
 mod stage;
 
 use std::net::Ipv4Addr;
@@ -80,8 +81,9 @@ impl Args {
 
 /// What there is to see, in order.
 async fn sections(stage: &mut Stage) -> Outcome {
-    let tokens = keys::tour(stage).await?;
-    leak::tour(stage, &tokens).await
+    let keys = keys::tour(stage).await?;
+    sessions::tour(stage, &keys).await?;
+    leak::tour(stage, &keys).await
 }
 
 type Running = (

@@ -11,9 +11,10 @@ use hyper::StatusCode;
 use sealgate_core::clock::Stopwatch;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::client::{Ask, Credential, send};
+use super::client::{Ask, send};
 use crate::data_dir::DataDir;
 use crate::exit::{Failure, Outcome};
 use crate::output::{Output, Style, count, print_line};
@@ -75,23 +76,25 @@ impl Stage {
     /// # Errors
     /// If it fails.
     pub async fn run(&mut self, title: &str, arguments: &[&str]) -> Outcome<Value> {
-        let program = std::env::current_exe()?;
-        let mut command = Command::new(program);
-        let settings = std::env::vars_os().map(|(name, _)| name);
-        for name in settings.filter(|name| name.to_string_lossy().starts_with("SEALGATE_")) {
-            command.env_remove(name);
-        }
-        let ran = command
-            .args(arguments)
-            .arg("--json")
-            .arg("--data-dir")
-            .arg(&self.data_dir)
-            .current_dir(&self.data_dir)
-            .stdin(Stdio::null())
-            .output()
-            .await?;
+        self.run_with_input(title, arguments, "").await
+    }
+
+    /// The same, with a line on its standard input, which is not shown.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub async fn run_with_input(
+        &mut self,
+        title: &str,
+        arguments: &[&str],
+        input: &str,
+    ) -> Outcome<Value> {
+        let ran = self.spawn(arguments, input).await?;
         let shown = arguments.iter().map(|argument| quote(argument));
-        let shown = format!("sealgate {} --json", shown.collect::<Vec<_>>().join(" "));
+        let mut shown = format!("sealgate {} --json", shown.collect::<Vec<_>>().join(" "));
+        if !input.is_empty() {
+            shown.push_str(" < password.txt");
+        }
         if !ran.status.success() {
             let error = String::from_utf8_lossy(&ran.stderr);
             return Err(self.failed(title, &format!("`{shown}` failed: {}", error.trim())));
@@ -100,6 +103,37 @@ impl Stage {
             .map_err(|error| self.failed(title, &format!("`{shown}` printed no JSON: {error}")))?;
         self.show(title, shown, None, &answer)?;
         Ok(answer)
+    }
+
+    /// Shows something that was found out without asking anybody.
+    ///
+    /// # Errors
+    /// If standard output is closed.
+    pub fn observe(&mut self, title: &str, found: &Value) -> Outcome {
+        self.show(title, "echo \"$TOKEN\"".to_owned(), None, found)
+    }
+
+    async fn spawn(&self, arguments: &[&str], input: &str) -> Outcome<std::process::Output> {
+        let program = std::env::current_exe()?;
+        let mut command = Command::new(program);
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        for name in settings.filter(|name| name.to_string_lossy().starts_with("SEALGATE_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
+            .args(arguments)
+            .arg("--json")
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .current_dir(&self.data_dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes()).await?;
+        }
+        Ok(child.wait_with_output().await?)
     }
 
     /// Asks the server, and gives its answer.
@@ -234,11 +268,9 @@ impl Stage {
             curl.push_str(ask.method.as_str());
         }
         let _ = write!(curl, " http://{}{}", self.address, ask.path);
-        let (header, secret) = match ask.credential {
-            Credential::Key(key) => ("X-API-Key: ", key),
-            Credential::Token(token) => ("Authorization: Bearer ", token),
-        };
-        let _ = write!(curl, " -H \"{header}{}\"", short(secret));
+        for (name, before, secret) in ask.credential.headers() {
+            let _ = write!(curl, " -H \"{name}: {before}{}\"", short(secret));
+        }
         if let Some(body) = &ask.body {
             let body = shortened(body);
             let _ = write!(curl, " -H \"Content-Type: application/json\" -d '{body}'");
@@ -266,9 +298,10 @@ fn shortened(value: &Value) -> Value {
             .iter()
             .filter(|(_, value)| !is_empty(value))
             .map(|(name, value)| match (name.as_str(), value) {
-                ("api_key" | "token" | "ciphertext", Value::String(text)) => {
+                ("api_key" | "token" | "ciphertext" | "password", Value::String(text)) => {
                     (name.clone(), short(text).into())
                 }
+                ("data", Value::String(text)) => (name.clone(), short(text).into()),
                 _ => (name.clone(), shortened(value)),
             })
             .collect(),

@@ -12,7 +12,7 @@ use super::{Context, Reference, print};
 use crate::account;
 use crate::command::confirm::confirm;
 use crate::exit::{Failure, Outcome};
-use crate::output::{print_line, shown};
+use crate::output::{Output, print_line, shown};
 use crate::password_prompt::NewPassword;
 use crate::wiring::Missing;
 
@@ -136,6 +136,17 @@ struct Told<'a> {
     username: &'a str,
 }
 
+impl Told<'_> {
+    fn print(&self, text: &str, output: &Output) -> Outcome {
+        if output.json {
+            output.json(self)?;
+        } else if !output.quiet {
+            print_line(text)?;
+        }
+        Ok(())
+    }
+}
+
 impl Show {
     /// Shows the user.
     ///
@@ -182,11 +193,15 @@ impl Passwd {
                 // Before anybody types a password for nothing.
                 let username = authority.user(name).await?.username;
                 let password = self.password.read(username.as_str()).await?;
-                let changed = authority
+                authority
                     .set_password(name, password, &account::caller())
                     .await?;
-                let what = "The password is set, and all sessions are ended.";
-                tell(&changed.into(), what, context, authority)
+                let told = Told {
+                    message: "Password changed",
+                    username: username.as_str(),
+                };
+                let what = format!("The password of {username} is set, and all sessions are ended.");
+                told.print(&what, &context.output)
             })
             .await
     }
@@ -229,18 +244,12 @@ impl Logout {
         context
             .with_directory(Missing::Refuse, async |authority| {
                 authority.log_out_user(name, &account::caller()).await?;
-                if context.output.json {
-                    let message = "All sessions ended";
-                    let username = name;
-                    return Ok(context.output.json(&Told { message, username })?);
-                }
-                if context.output.quiet {
-                    return Ok(());
-                }
-                Ok(print_line(format!(
-                    "All sessions of {} are ended.",
-                    shown(name)
-                ))?)
+                let told = Told {
+                    message: "All sessions of the user have ended",
+                    username: name,
+                };
+                let what = format!("All sessions of {} are ended.", shown(name));
+                told.print(&what, &context.output)
             })
             .await
     }
@@ -259,15 +268,11 @@ impl Delete {
                 let question = format!("Delete the user {username} for good?");
                 confirm(&question, self.force)?;
                 authority.delete_user(name, &account::caller()).await?;
-                if context.output.json {
-                    let message = "User deleted";
-                    let username = &username;
-                    return Ok(context.output.json(&Told { message, username })?);
-                }
-                if context.output.quiet {
-                    return Ok(());
-                }
-                Ok(print_line(format!("Deleted the user {username}."))?)
+                let told = Told {
+                    message: "User deleted",
+                    username: &username,
+                };
+                told.print(&format!("Deleted the user {username}."), &context.output)
             })
             .await
     }

@@ -13,7 +13,6 @@ use sealgate_core::authority::Authority;
 use sealgate_core::clock::Timestamp;
 use sealgate_core::redact::holds_secret;
 use sealgate_core::view::UserView;
-use serde::Serialize;
 
 use super::Context;
 use crate::exit::{Failure, Outcome};
@@ -98,12 +97,6 @@ impl Reference {
     }
 }
 
-/// A user, in JSON.
-#[derive(Serialize)]
-struct One<'a> {
-    user: &'a UserView,
-}
-
 impl Context {
     /// Opens the store of users, does something with it, and closes it.
     async fn with_users<T>(
@@ -123,7 +116,7 @@ impl Context {
 /// Prints a user that was just made, changed or looked up.
 fn print(user: &UserView, output: &Output, now: Timestamp) -> Outcome {
     if output.json {
-        return Ok(output.json(&One { user })?);
+        return Ok(output.json(user)?);
     }
     print_line(output.paint(Style::Strong, &shown(&user.username)))?;
     Ok(print_facts(user, output, now)?)

@@ -10,7 +10,7 @@ use crate::app::Server;
 use crate::openapi::Always;
 
 /// A new key signs at once, and whoever meets a `kid` that it does not know asks again.
-const CACHE: &str = "public, max-age=300";
+pub(super) const CACHE: &str = "public, max-age=300";
 
 /// Show the public keys of access tokens
 ///

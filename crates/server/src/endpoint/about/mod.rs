@@ -3,5 +3,6 @@
 pub(super) mod index;
 pub(super) mod jwks;
 pub(super) mod openapi;
+pub(super) mod paseto_keys;
 pub(super) mod reference;
 pub(super) mod security_txt;

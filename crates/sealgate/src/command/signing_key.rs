@@ -1,0 +1,304 @@
+//! `sealgate signing-key`: the keys that sign session tokens.
+
+use std::io::{self, IsTerminal as _, Read as _};
+
+use clap::Subcommand;
+use sealgate_core::clock::Timestamp;
+use sealgate_core::view::SessionKeyView;
+use sealgate_token::paseto::{SessionKeyError, SessionSigningKey};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::Context;
+use super::confirm::confirm;
+use crate::account;
+use crate::env;
+use crate::exit::{Failure, Outcome};
+use crate::output::{Column, Output, Style, Table, date_time, print_line, relative};
+use crate::wiring::Missing;
+
+const EXAMPLES: &str = "\
+Examples:
+  sealgate signing-key list
+  sealgate signing-key rotate
+  sealgate signing-key import < key.paserk
+
+The newest key signs. What the others signed is verified until the last of it has expired; then they
+are forgotten.";
+
+const LIST: &str = "\
+Examples:
+  sealgate signing-key list
+  sealgate signing-key list --json | jq -r '.keys[].paserk'
+
+The public keys are served at /.well-known/paseto-keys.json too.";
+
+const ROTATE: &str = "\
+Examples:
+  sealgate signing-key rotate
+  sealgate signing-key rotate --now --force  the key has leaked: end every session
+
+A running server signs with the new key within one second.";
+
+const IMPORT: &str = "\
+Examples:
+  sealgate signing-key import < key.paserk
+  printf '%s\\n' \"$SECRET\" \"$PUBLIC\" | sealgate signing-key import
+  sealgate signing-key import --from-env
+
+Standard input has a key as PASERK, k4.secret.…, or two lines: the secret key and its public key in
+hexadecimal digits.";
+
+/// More than any key has, in bytes.
+const MAX_INPUT: u64 = 4_096;
+
+/// The arguments.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the keys whose tokens are verified
+    #[command(after_help = LIST)]
+    List,
+    /// Make a new key, which signs from now on
+    Rotate(Rotate),
+    /// Take over a key, which signs from now on
+    Import(Import),
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = ROTATE)]
+struct Rotate {
+    /// Verify nothing any more that the old keys signed: it ends every session
+    #[arg(long)]
+    now: bool,
+
+    /// Do not ask
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = IMPORT)]
+struct Import {
+    /// Take the key from PASETO_SECRET_KEY and PASETO_PUBLIC_KEY, as GoMaluum has them
+    #[arg(long)]
+    from_env: bool,
+}
+
+/// All of them, in JSON.
+#[derive(Serialize)]
+struct All {
+    keys: Vec<SessionKeyView>,
+}
+
+/// One of them, in JSON.
+#[derive(Serialize)]
+struct One {
+    key: SessionKeyView,
+}
+
+impl Args {
+    /// Does it.
+    ///
+    /// # Errors
+    /// If it cannot be done.
+    pub async fn run(self, context: &Context) -> Outcome {
+        match self.command {
+            Command::List => list(context).await,
+            Command::Rotate(args) => args.run(context).await,
+            Command::Import(args) => args.run(context).await,
+        }
+    }
+}
+
+async fn list(context: &Context) -> Outcome {
+    context
+        .with_store(Missing::Refuse, async |authority| {
+            authority.prepare_session_keys().await?;
+            let keys = authority.session_key_views();
+            if context.output.json {
+                return Ok(context.output.json(&All { keys })?);
+            }
+            if context.output.quiet {
+                return keys.iter().try_for_each(|key| Ok(print_line(&key.kid)?));
+            }
+            print_all(&keys, &context.output, authority.now())
+        })
+        .await
+}
+
+impl Rotate {
+    async fn run(self, context: &Context) -> Outcome {
+        if self.now {
+            let question = "Forget the keys that sign sessions, which ends every session?";
+            confirm(question, self.force)?;
+        }
+        context
+            .with_store(Missing::Refuse, async |authority| {
+                let key = authority
+                    .rotate_session_keys(self.now, &account::caller())
+                    .await?;
+                let what = if self.now {
+                    "It signs from now on. Every session is ended."
+                } else {
+                    "It signs from now on. Sessions go on."
+                };
+                print(key, what, &context.output)
+            })
+            .await
+    }
+}
+
+impl Import {
+    async fn run(self, context: &Context) -> Outcome {
+        let key = if self.from_env {
+            from_environment()?
+        } else {
+            from_standard_input()?
+        };
+        context
+            .with_store(Missing::Create, async |authority| {
+                let key = authority
+                    .import_session_key(&key, &account::caller())
+                    .await?;
+                let what = "It signs from now on. Sessions go on.";
+                print(key, what, &context.output)
+            })
+            .await
+    }
+}
+
+fn from_environment() -> Outcome<SessionSigningKey> {
+    let variable = |name| {
+        let text = env::value(name).and_then(|text| text.into_string().ok());
+        let text = text.ok_or_else(|| Failure::usage(format!("{name} is not set")));
+        text.map(Zeroizing::new)
+    };
+    let secret = variable(env::PASETO_SECRET_KEY)?;
+    let public = variable(env::PASETO_PUBLIC_KEY)?;
+    SessionSigningKey::from_hex_pair(secret.trim(), public.trim()).map_err(|error| refuse(&error))
+}
+
+fn from_standard_input() -> Outcome<SessionSigningKey> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return Err(
+            Failure::usage("a signing key is not typed where it shows").with_hint(
+                "put a file in its place, sealgate signing-key import < FILE, or use --from-env",
+            ),
+        );
+    }
+    let mut text = Zeroizing::new(String::with_capacity(8_192));
+    stdin.lock().take(MAX_INPUT).read_to_string(&mut text)?;
+    parse(&text)
+}
+
+/// Reads a PASERK, or a secret key and its public key in hexadecimal digits.
+fn parse(text: &str) -> Outcome<SessionSigningKey> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let key = match words.as_slice() {
+        [paserk] => SessionSigningKey::from_paserk(paserk),
+        [secret, public] => SessionSigningKey::from_hex_pair(secret, public),
+        [] => return Err(Failure::usage("there is nothing on standard input")),
+        _ => return Err(Failure::usage("there are more than two lines of input")),
+    };
+    key.map_err(|error| refuse(&error))
+}
+
+fn refuse(error: &SessionKeyError) -> Failure {
+    Failure::usage(error.to_string()).with_hint(
+        "a key is k4.secret.…, or two lines: the secret key and its public key in hexadecimal digits",
+    )
+}
+
+fn print(key: SessionKeyView, what: &str, output: &Output) -> Outcome {
+    if output.json {
+        return Ok(output.json(&One { key })?);
+    }
+    if output.quiet {
+        return Ok(print_line(&key.kid)?);
+    }
+    print_line(output.paint(Style::Strong, &key.kid))?;
+    print_line(format!("  public key  {}", key.paserk))?;
+    print_line(format!("  made        {}", date_time(key.created_at)))?;
+    output.note(format!("\n{what}"));
+    Ok(())
+}
+
+fn print_all(keys: &[SessionKeyView], output: &Output, now: Timestamp) -> Outcome {
+    let mut table = Table::new(&[
+        Column::new("KEY ID"),
+        Column::new("CREATED").dispensable(1),
+        Column::new("VERIFIES UNTIL"),
+        Column::new("PUBLIC KEY").dispensable(2),
+    ]);
+    for key in keys {
+        let until = match key.verify_until {
+            None => (Style::Good, "it signs".to_owned()),
+            Some(until) => (Style::Plain, relative(until, now)),
+        };
+        table.row([
+            (Style::Strong, key.kid.clone()),
+            (Style::Plain, relative(key.created_at, now)),
+            until,
+            (Style::Faint, key.paserk.clone()),
+        ]);
+    }
+    Ok(table.print(output)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> SessionSigningKey {
+        SessionSigningKey::from_seed(&[7; 32]).unwrap()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn a_key_is_read_in_either_form() {
+        let bytes = key().to_bytes();
+        let (seed, public) = (hex(&bytes[..32]), hex(&bytes[32..]));
+        for text in [
+            format!("{}{public}\n{public}\n", seed),
+            format!("{}\r\n{public}\r\n", seed.to_uppercase()),
+        ] {
+            assert_eq!(parse(&text).unwrap().kid(), key().kid());
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_and_not_shown() {
+        let digits = hex(&key().to_bytes()[..]);
+        for text in [
+            String::new(),
+            digits.clone(),
+            format!("{digits}\n{}", "0".repeat(64)),
+            format!("{digits}\n{digits}\n{digits}"),
+            format!("k4.secret.{digits}"),
+            "k4.public.x".to_owned(),
+        ] {
+            let failure = parse(&text).unwrap_err();
+            assert!(!format!("{failure:?}").contains(&digits[..16]), "{failure:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_is_more_than_refused(text in "(k4[.]secret[.])?\\PC{0,100}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `POST` and `GET /api/auth/logout`: a token is dead from now on.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::Server;
+use crate::error::Problem;
+use crate::extract::{EitherToken, PresentedSession};
+use crate::openapi::Guarded;
+
+/// A token that is dead.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LoggedOut {
+    /// That it is done.
+    #[schema(example = "Logged out successfully")]
+    message: &'static str,
+}
+
+/// Log out
+///
+/// Ends this token, a session's or an access token, within a second on every server; other tokens of
+/// the user or the key live on. The seal key is not needed.
+#[utoipa::path(
+    post,
+    path = "/api/auth/logout",
+    tag = "Sessions",
+    security(("SessionAuth" = []), ("BearerAuth" = [])),
+    responses((status = 200, description = "It is dead", body = LoggedOut), Guarded),
+)]
+pub(crate) async fn log_out(
+    State(server): State<Arc<Server>>,
+    token: EitherToken,
+) -> Result<Json<LoggedOut>, Problem> {
+    let authority = &server.authority;
+    match token {
+        EitherToken::Access(who) => authority.end_token(&who.identity, &who.caller()).await?,
+        EitherToken::Session(presented) => end_session(&server, &presented).await?,
+    }
+    Ok(Json(LoggedOut {
+        message: "Logged out successfully",
+    }))
+}
+
+/// Log out, by a link
+///
+/// The same as `POST /api/auth/logout`.
+#[utoipa::path(
+    get,
+    path = "/api/auth/logout",
+    tag = "Sessions",
+    security(("SessionAuth" = []), ("BearerAuth" = [])),
+    responses((status = 200, description = "It is dead", body = LoggedOut), Guarded),
+)]
+pub(crate) async fn log_out_by_link(
+    server: State<Arc<Server>>,
+    token: EitherToken,
+) -> Result<Json<LoggedOut>, Problem> {
+    log_out(server, token).await
+}
+
+async fn end_session(server: &Server, presented: &PresentedSession) -> Result<(), Problem> {
+    let (authority, client) = (&server.authority, &presented.client);
+    authority.check_seal_key_form(client.seal_key())?;
+    authority
+        .end_session(presented.token(), &client.arrival.origin())
+        .await
+        .map_err(|error| Problem::of_session(error, server.http.wrong_key_status))
+}
