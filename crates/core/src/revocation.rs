@@ -20,7 +20,7 @@ const MARGIN_SECONDS: i64 = 300;
 /// What is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// One token, by its `jti`.
+    /// One access token by its `jti`, or all tokens of one session by its `sid`.
     Token(Uuid),
     /// The tokens of a user, up to an epoch.
     User {
@@ -105,7 +105,7 @@ struct Ended {
 }
 
 impl Revocations {
-    /// Whether a token was revoked.
+    /// Whether a token, or a session, was revoked.
     #[must_use]
     pub fn has_token(&self, jti: Uuid) -> bool {
         !self.is_empty() && self.read(|lists| lists.tokens.contains_key(&jti))

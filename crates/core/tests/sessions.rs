@@ -170,7 +170,7 @@ async fn a_logout_is_effective_in_every_process_and_after_a_restart() {
     open(&there, &token, Some(KEY)).await.unwrap();
 
     here.end_session(&token, &Origin::default()).await.unwrap();
-    let over = Reason::InvalidToken("token_revoked");
+    let over = Reason::InvalidToken("session_ended");
     assert_eq!(reason(open(&here, &token, Some(KEY)).await), over);
     there.sync().await.unwrap();
     assert_eq!(reason(open(&there, &token, Some(KEY)).await), over);
@@ -183,6 +183,33 @@ async fn a_logout_is_effective_in_every_process_and_after_a_restart() {
         reason(here.end_session(&token, &Origin::default()).await),
         over
     );
+}
+
+#[tokio::test]
+async fn a_logout_ends_every_token_of_its_session_and_no_other_session() {
+    let site = Site::new();
+    let (authority, first) = logged_in(&site).await;
+    let other = token(&authority, Some(KEY)).await;
+    let mut tokens = vec![first];
+    for _ in 0..3 {
+        let newest = tokens.last().unwrap();
+        let renewed = authority
+            .renew_session(newest, Some(KEY), HERE, &Origin::default())
+            .await
+            .unwrap();
+        tokens.push(renewed.token.expose().to_owned());
+    }
+    authority
+        .end_session(&tokens[1], &Origin::default())
+        .await
+        .unwrap();
+    for token in &tokens {
+        let over = reason(open(&authority, token, Some(KEY)).await);
+        assert_eq!(over, Reason::InvalidToken("session_ended"));
+    }
+    open(&authority, &other, Some(KEY)).await.unwrap();
+    let listed = authority.store().revocations_after(None, 10).await;
+    assert_eq!(listed.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -395,6 +422,8 @@ async fn a_rotated_signing_key_verifies_until_its_last_token_has_expired() {
     let (here, old) = logged_in(&site).await;
     let there = server(&site).await;
     let before = here.session_key_views();
+    // The newest is told first.
+    site.clock.advance_millis(1);
     let new_key = here.rotate_session_keys(false, &operator()).await.unwrap();
     let new = token(&here, Some(KEY)).await;
     // The other process has not heard of the key yet, and asks.

@@ -209,8 +209,7 @@ fn apply_variable(variable: &Variable, table: &mut Table) -> Outcome {
             .into(),
         Kind::Numbers => {
             let numbers = text.split(',').map(|part| part.trim().parse().ok());
-            let numbers: Option<Vec<Value>> =
-                numbers.map(|n| n.map(Value::Integer)).collect();
+            let numbers: Option<Vec<Value>> = numbers.map(|n| n.map(Value::Integer)).collect();
             numbers
                 .ok_or_else(|| complain("write numbers with commas between them"))?
                 .into()

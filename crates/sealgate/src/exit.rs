@@ -185,7 +185,9 @@ impl From<Error> for Failure {
                 Self::new("a key cannot do this to itself")
             }
             Error::Denied(denied) => Self::new(denied.to_string()),
-            Error::Busy { .. } => Self::new("too much is going on").with_hint("try again in a moment"),
+            Error::Busy { .. } => {
+                Self::new("too much is going on").with_hint("try again in a moment")
+            }
             Error::DirectoryUnavailable(why) => {
                 Self::new(format!("the user directory cannot be used: {why}"))
             }

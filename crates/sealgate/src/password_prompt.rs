@@ -37,8 +37,10 @@ impl NewPassword {
             return line?.ok_or_else(|| Failure::usage("there is nothing on standard input"));
         }
         if !io::stdin().is_terminal() {
-            return Err(Failure::usage("there is no terminal to ask for a password on")
-                .with_hint("--password-stdin takes it from the first line of standard input"));
+            return Err(
+                Failure::usage("there is no terminal to ask for a password on")
+                    .with_hint("--password-stdin takes it from the first line of standard input"),
+            );
         }
         ask_twice(username).await
     }
@@ -52,7 +54,9 @@ async fn ask_twice(username: &str) -> Outcome<SecretText> {
     if password == again {
         Ok(password)
     } else {
-        Err(Failure::new("the two are not the same: nothing was changed"))
+        Err(Failure::new(
+            "the two are not the same: nothing was changed",
+        ))
     }
 }
 
@@ -129,9 +133,8 @@ fn read_line(input: &mut impl Read) -> io::Result<Option<SecretText>> {
     if line.last() == Some(&b'\r') {
         line.pop();
     }
-    let text = str::from_utf8(&line).map_err(|_| {
-        io::Error::new(ErrorKind::InvalidData, "the password is not UTF-8")
-    })?;
+    let text = str::from_utf8(&line)
+        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "the password is not UTF-8"))?;
     Ok(Some(SecretText::new(text.to_owned())))
 }
 

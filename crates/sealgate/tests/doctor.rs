@@ -50,7 +50,9 @@ fn a_sound_deployment_has_nothing_to_mend() {
     let home = Home::new();
     home.create_key(&["--name", "Admin", "--admin", "--expires-in-days", "30"]);
     let (code, findings) = examine(&home, |command| {
-        command.env("SEALGATE_SECURITY_CONTACT", "mailto:security@example.com");
+        command
+            .env("SEALGATE_SECURITY_CONTACT", "mailto:security@example.com")
+            .env("SEALGATE_SESSIONS_REQUIRE_KEY", "true");
     });
     assert_eq!(code, Some(0));
     for (check, level, message) in findings {
@@ -101,6 +103,26 @@ fn it_finds_what_is_unsafe() {
         "warn",
         "every web page",
     );
+    assert_found(&home, |_| (), "seal key", "warn", "x-gomaluum-key");
+    assert_found(
+        &home,
+        set("SEALGATE_SESSIONS_DEFAULT_KEY", "our own default"),
+        "seal key",
+        "ok",
+        "of your own",
+    );
+    assert_found(
+        &home,
+        set("SEALGATE_PASSWORDS_MEMORY_KIB", "4096"),
+        "passwords",
+        "warn",
+        "OWASP",
+    );
+    assert_found(&home, |_| (), "wrong seal key", "ok", "500");
+    assert_found(&home, |_| (), "signing key", "ok", "none yet");
+    assert_found(&home, |_| (), "users", "ok", "sealgate user add");
+    home.run(&["signing-key", "rotate"]).success();
+    assert_found(&home, |_| (), "signing key", "ok", "k4.pid.");
     assert_found(
         &home,
         set("SEALGATE_LISTNE", "x"),

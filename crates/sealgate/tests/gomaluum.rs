@@ -68,7 +68,10 @@ impl Scene {
 
     fn token(&self, seal_key: Option<&str>) -> String {
         let answer = self.log_in(seal_key).expect(200).json();
-        answer["data"]["token"].as_str().expect("a token").to_owned()
+        answer["data"]["token"]
+            .as_str()
+            .expect("a token")
+            .to_owned()
     }
 
     fn profile(&self, token: &str, seal_key: Option<&str>) -> Response {
@@ -203,7 +206,10 @@ fn the_log_says_that_a_key_was_used_and_never_which() {
     scene.profile(&token, Some(SEAL_KEY)).expect(200);
     let (_, server_log) = scene.server.stop();
     let audit_log = scene.home.run(&["logs", "--json"]).success().stdout;
-    assert!(audit_log.contains(r#""seal_key":"generated""#), "{audit_log}");
+    assert!(
+        audit_log.contains(r#""seal_key":"generated""#),
+        "{audit_log}"
+    );
     for log in [server_log, audit_log] {
         for secret in [SEAL_KEY, PASSWORD, token.as_str()] {
             assert!(!log.contains(secret), "{secret} is in {log}");

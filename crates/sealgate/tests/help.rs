@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::Home;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
     "serve",
     "create",
     "list",
@@ -14,10 +14,23 @@ const COMMANDS: [&str; 11] = [
     "update",
     "revoke",
     "rotate",
+    "user",
+    "signing-key",
     "logs",
     "tour",
     "doctor",
     "completions",
+];
+
+/// The commands that have commands of their own.
+const PARTS: [(&str, &[&str]); 2] = [
+    (
+        "user",
+        &[
+            "add", "list", "show", "update", "passwd", "disable", "enable", "logout", "delete",
+        ],
+    ),
+    ("signing-key", &["list", "rotate", "import"]),
 ];
 
 const KEY: &str = "TcE8hG4L.UVZuhD7EF5C7VdXbvtNF2p7QrJZJKTm1Lza0FH2i3";
@@ -31,6 +44,14 @@ fn the_help_of_every_command() {
         assert!(help.contains("Examples:"), "{command}");
         write!(all, "\n==== sealgate {command} ====\n\n{help}").expect("text takes text");
     }
+    for (command, parts) in PARTS {
+        for part in parts {
+            let help = home.run(&[command, part, "--help"]).success().stdout;
+            assert!(help.contains("Examples:"), "{command} {part}");
+            write!(all, "\n==== sealgate {command} {part} ====\n\n{help}")
+                .expect("text takes text");
+        }
+    }
     assert!(!all.contains('\x1b'), "no colours off a terminal");
     insta::assert_snapshot!("help", all);
 }
@@ -41,6 +62,12 @@ fn every_command_is_in_the_help() {
     let help = home.run(&["--help"]).success().stdout;
     for command in COMMANDS {
         assert!(help.contains(&format!("\n  {command} ")), "{command}");
+    }
+    for (command, parts) in PARTS {
+        let help = home.run(&[command, "--help"]).success().stdout;
+        for part in parts {
+            assert!(help.contains(&format!("\n  {part} ")), "{command} {part}");
+        }
     }
 }
 
@@ -70,6 +97,16 @@ fn what_is_not_asked_for_in_the_right_way_exits_with_2() {
         &["serve", "--listen", "8080"],
         &["update", "--id", "TcE8hG4L", "--enable", "--disable"],
         &["completions", "teapot"],
+        &["user"],
+        &["user", "add"],
+        &["user", "add", "--username", "ada"],
+        &["user", "add", "--username", "a b", "--password-stdin"],
+        &["user", "add", "--username", "ada", "--attribute", "year"],
+        &["user", "list", "--active", "--disabled"],
+        &["user", "passwd"],
+        &["signing-key"],
+        &["signing-key", "import"],
+        &["signing-key", "import", "--from-env"],
     ] {
         if arguments.first() == Some(&"list") {
             home.create_key(&["--name", "x"]);
@@ -102,6 +139,12 @@ fn a_key_that_was_typed_in_the_wrong_place_is_not_shown_again() {
         &["create", "--name", "x", "--permissions", KEY],
         &["create", "--name", "x", "--allow-ip", KEY],
         &["serve", "--listen", KEY],
+        &["user", "show", "--username", KEY],
+        &["user", "logout", "--username", KEY],
+        &["user", "add", "--username", KEY],
+        &["user", "add", "--username", "ada", "--password", KEY],
+        &["user", "list", "--limit", KEY],
+        &["signing-key", "import", KEY],
         &[KEY],
     ] {
         let json = [arguments, &["--json"]].concat();

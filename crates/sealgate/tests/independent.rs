@@ -92,7 +92,10 @@ fn pyseto_verifies_the_token_by_the_published_key_and_opens_its_data() {
     assert_eq!(claims["iss"], "gomaluum");
     assert_eq!(claims["sub"], "aisyah");
     let data = text(&claims["data"]);
-    assert!(data.starts_with("v4.local.") && !data[9..].contains('.'), "{data}");
+    assert!(
+        data.starts_with("v4.local.") && !data[9..].contains('.'),
+        "{data}"
+    );
 
     let profile = scene.profile(&token, SEAL_KEY).expect(200).json();
     assert_eq!(opened["data"], profile["data"]);

@@ -202,3 +202,78 @@ fn planted_commands(home: &Home, secret: &str) -> Vec<String> {
     said.push(format!("{} {}", ran.stdout, ran.stderr));
     said
 }
+
+/// What users type and send: a password, seal keys of every kind, a session token. A password is no
+/// credential of a form that could be known again, so that nothing may hold it but its place.
+#[test]
+fn a_password_or_a_seal_key_in_any_place_of_a_login_comes_out_nowhere() {
+    let home = Home::new();
+    let password = "a password with a length to be found again by";
+    let add = ["user", "add", "--username", "ada", "--password-stdin"];
+    home.run_with_input(&add, password).success();
+    let managed = home.create_key(&["--name", "Web", "--permissions", "session:seal"]);
+    let server = Server::start_with(&home, |command| {
+        command
+            .env("SEALGATE_LOG_LEVEL", "trace")
+            .env("SEALGATE_LOG_FORMAT", "json")
+            .env(
+                "SEALGATE_SESSIONS_DEFAULT_KEY",
+                "our own default key, secret",
+            );
+    });
+    let generated = server.post("/api/key/generate").send().expect(200);
+    let generated = generated.json()["api_key"]
+        .as_str()
+        .expect("a key")
+        .to_owned();
+    let hex = "0123456789abcdef9876543210fedcba0a1b2c3d4e5f".to_owned();
+    let mut secrets = vec![
+        password.to_owned(),
+        "our own default key, secret".to_owned(),
+    ];
+    let body = json!({"username": "ada", "password": password});
+    for seal_key in [&generated, &hex, &managed.api_key] {
+        let login = server.post("/api/auth/login").json(&body);
+        let answer = login.header("x-gomaluum-key", seal_key).send().expect(200);
+        let token = answer.json()["data"]["token"]
+            .as_str()
+            .expect("a token")
+            .to_owned();
+        let payload = token.split('.').nth(2).expect("a payload").to_owned();
+        let ask = |key: &str| {
+            let ask = server.get("/api/profile").bearer(&token);
+            ask.header("x-gomaluum-key", key).send()
+        };
+        ask(seal_key).expect(200);
+        ask(&format!("{seal_key}0"));
+        ask("gml_1_0000000000000000000000000000000000000000").expect(500);
+        server.get(&format!("/{seal_key}")).send().expect(404);
+        secrets.push(
+            seal_key
+                .rsplit(['_', '.'])
+                .next()
+                .expect("a part")
+                .to_owned(),
+        );
+        secrets.push(payload);
+    }
+    for body in [
+        json!({"username": password, "password": "x"}),
+        json!({"username": "ada", "password": format!("{password}!")}),
+        json!({"username": "ada", password: password}),
+        json!({"username": ["ada"], "password": [password]}),
+    ] {
+        server.post("/api/auth/login").json(&body).send();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let (_, log) = server.stop();
+    nowhere(&secrets, "the log", &log);
+    let read_back = home.run(&["logs", "--limit", "1000", "--json"]).success();
+    nowhere(&secrets, "the audit log", &read_back.stdout);
+    for entry in std::fs::read_dir(home.data_dir()).expect("as the test set it up") {
+        let path = entry.expect("as the test set it up").path();
+        let bytes = std::fs::read(&path).expect("as the test set it up");
+        let text = String::from_utf8_lossy(&bytes);
+        nowhere(&secrets, &path.display().to_string(), &text);
+    }
+}

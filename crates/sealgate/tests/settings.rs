@@ -123,6 +123,18 @@ fn a_mistake_in_the_file_is_named_by_file_line_and_key() {
             "sealgate.toml:2: tokens.algorithm: ",
         ),
         (
+            "[sessions]\nheader = \"Cookie\"\n",
+            "sealgate.toml:2: sessions.header: the header `cookie` has a meaning of its own",
+        ),
+        (
+            "[identity]\nbackend = \"http\"\n[identity.http]\nurll = \"x\"\n",
+            "sealgate.toml:4: identity.http.urll: unknown field `urll`",
+        ),
+        (
+            "[identity]\nbackend = \"ldap\"\n",
+            "identity.ldap.url is not set",
+        ),
+        (
             "[tls]\ncert = \"c.pem\"\n",
             "tls.cert is set and tls.key is not",
         ),
@@ -145,6 +157,11 @@ fn a_mistake_in_the_environment_is_named_by_its_variable() {
         ("SEALGATE_JSON", "yes"),
         ("SEALGATE_TRUSTED_PROXIES", "10.0.0.0/8,x"),
         ("SEALGATE_LOG_LEVEL", "loud"),
+        ("SEALGATE_SESSIONS_WRONG_KEY_STATUS", "403"),
+        ("SEALGATE_SESSIONS_REQUIRE_KEY", "yes"),
+        ("SEALGATE_SESSIONS_DEFAULT_KEY", "short"),
+        ("SEALGATE_IDENTITY_HTTP_SUCCESS", "200,found"),
+        ("SEALGATE_IDENTITY_LDAP_TIMEOUT_SECONDS", "0"),
     ] {
         let ran = Ran::of(home.command(&["list"]).env(variable, value));
         ran.failure(1, &format!("{variable}: "));

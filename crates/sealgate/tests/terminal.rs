@@ -6,9 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use serde_json::json;
 
-use crate::support::Home;
+use crate::support::{Home, Server};
 
 /// A program on a terminal of 80 columns.
 struct Terminal {
@@ -64,6 +65,16 @@ impl Terminal {
         }
     }
 
+    fn type_in(&mut self, text: &str) {
+        let typed = self.controller.write_all(text.as_bytes());
+        typed.expect("it is typed");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process id"), signal).expect("the signal is sent");
+    }
+
     /// Waits for the end; gives the exit status and the screen.
     fn finish(mut self) -> (Option<i32>, String) {
         let mut rest = Vec::new();
@@ -78,10 +89,7 @@ impl Terminal {
 /// Runs a command to its end with something typed at its terminal.
 fn on_terminal(command: &mut Command, typed: &str) -> (Option<i32>, String) {
     let mut terminal = Terminal::start(command);
-    terminal
-        .controller
-        .write_all(typed.as_bytes())
-        .expect("it is typed");
+    terminal.type_in(typed);
     terminal.finish()
 }
 
@@ -113,6 +121,83 @@ fn what_cannot_be_undone_is_asked_about_on_a_terminal_alone() {
     assert_eq!(code, Some(0), "{screen}");
     assert!(!screen.contains("[y/N]"), "{screen}");
     assert_eq!(status(), "revoked");
+
+    let add = ["user", "add", "--username", "ada", "--password-stdin"];
+    home.run_with_input(&add, "correct horse").success();
+    for command in [
+        &["user", "delete", "--username", "ada"][..],
+        &["signing-key", "rotate", "--now"],
+    ] {
+        let (code, screen) = on_terminal(&mut home.command(command), "n\n");
+        assert_eq!(code, Some(1), "{screen}");
+        assert!(screen.contains("[y/N]"), "{screen}");
+        assert!(screen.contains("nothing was changed"), "{screen}");
+    }
+    home.json(&["user", "show", "--username", "ada"]);
+}
+
+/// Whether what is typed shows.
+fn echoes(terminal: &Terminal) -> bool {
+    let modes = tcgetattr(&terminal.controller).expect("its modes");
+    modes.local_modes.contains(LocalModes::ECHO)
+}
+
+#[test]
+fn a_password_is_asked_for_twice_and_does_not_show() {
+    let home = Home::new();
+    let add = ["user", "add", "--username", "ada"];
+    let mut terminal = Terminal::start(&mut home.command(&add));
+    terminal.wait_for("New password of ada: ");
+    assert!(!echoes(&terminal));
+    terminal.type_in("correct horse\n");
+    terminal.wait_for("The same again: ");
+    terminal.type_in("correct horse\n");
+    let kept = terminal.controller.try_clone().expect("a second handle");
+    let (code, screen) = terminal.finish();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(!screen.contains("horse"), "{screen}");
+    let modes = tcgetattr(&kept).expect("its modes");
+    assert!(modes.local_modes.contains(LocalModes::ECHO));
+
+    let server = Server::start(&home);
+    let body = json!({"username": "ada", "password": "correct horse"});
+    let login = server.post("/api/auth/login").json(&body);
+    login.send().expect(200);
+}
+
+#[test]
+fn two_passwords_that_differ_change_nothing() {
+    let home = Home::new();
+    let add = ["user", "add", "--username", "ada"];
+    let mut terminal = Terminal::start(&mut home.command(&add));
+    terminal.wait_for("New password of ada: ");
+    terminal.type_in("correct horse\n");
+    terminal.wait_for("The same again: ");
+    terminal.type_in("correct mouse\n");
+    let (code, screen) = terminal.finish();
+    assert_eq!(code, Some(1), "{screen}");
+    assert!(screen.contains("not the same"), "{screen}");
+    assert!(!home.database().exists());
+}
+
+#[test]
+fn a_question_for_a_password_that_is_broken_off_leaves_the_terminal_as_it_was() {
+    let home = Home::new();
+    let add = ["user", "add", "--username", "ada"];
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut terminal = Terminal::start(&mut home.command(&add));
+        let kept = terminal.controller.try_clone().expect("a second handle");
+        terminal.wait_for("New password of ada: ");
+        assert!(!echoes(&terminal));
+        terminal.type_in("correct ho");
+        terminal.signal(signal);
+        let (code, screen) = terminal.finish();
+        assert_eq!(code, Some(1), "{screen}");
+        assert!(screen.contains("no password was given"), "{screen}");
+        let modes = tcgetattr(&kept).expect("its modes");
+        assert!(modes.local_modes.contains(LocalModes::ECHO), "{signal:?}");
+    }
+    assert!(!home.database().exists());
 }
 
 #[test]
@@ -172,10 +257,7 @@ fn a_server_on_a_terminal_greets_a_newcomer() {
     let home = Home::new();
     let mut terminal = Terminal::start(&mut home.command(&["serve", "--listen", "127.0.0.1:0"]));
     terminal.wait_for("curl http://127.0.0.1:");
-    let pid = i32::try_from(terminal.child.id())
-        .ok()
-        .and_then(Pid::from_raw);
-    kill_process(pid.expect("a process id"), Signal::INT).expect("the signal is sent");
+    terminal.signal(Signal::INT);
     let (code, screen) = terminal.finish();
     assert_eq!(code, Some(0), "{screen}");
     for shown in [

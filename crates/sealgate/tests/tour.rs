@@ -20,6 +20,12 @@ fn it_shows_each_step_and_ends_well() {
         "/api/auth/token -H \"X-API-Key: ",
         "/api/encrypt -H \"Authorization: Bearer ",
         "/api/auth/token/renew",
+        "$ sealgate user add --username ada",
+        "/api/key/generate",
+        "/api/auth/login -H \"x-gomaluum-key: gml_",
+        "/api/profile -H \"Authorization: Bearer v4.public.",
+        "Failed to decrypt data with API key",
+        "$ sealgate user logout --username ada",
         "$ sealgate revoke --id",
         "$ sealgate logs --id",
         "steps came out as they should",
@@ -58,4 +64,5 @@ fn it_can_be_read_by_programs() {
     let steps = tour["steps"].as_array().expect("steps");
     assert!(steps.len() > 20);
     assert!(steps.iter().any(|step| step["status"] == 401));
+    assert!(steps.iter().any(|step| step["status"] == 500));
 }

@@ -14,12 +14,16 @@ use sealgate_core::error::{Denied, Reason};
 use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord};
 use sealgate_core::master::MasterKey;
 use sealgate_core::random::SystemRandom;
+use sealgate_core::revocation::Revocation;
+use sealgate_core::secret::Secret;
 use sealgate_core::store::{
-    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SigningKeyRecord, Store,
-    StoreError,
+    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SessionKeyRecord,
+    SigningKeyRecord, Store, StoreError, UserQuery, Users,
 };
 use sealgate_core::tally::Counted;
+use sealgate_core::user::UserRecord;
 use sealgate_server::upkeep;
+use sealgate_token::paseto::SessionSigningKey;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -37,6 +41,7 @@ async fn every_chore_is_done_at_its_cadence() {
     assert_eq!(store.syncs.load(Ordering::Relaxed), 300);
     assert_eq!(store.closings.load(Ordering::Relaxed), 3);
     assert_eq!(store.expiries.load(Ordering::Relaxed), 1);
+    assert_eq!(store.forgettings.load(Ordering::Relaxed), 1);
     assert_eq!(store.events.load(Ordering::Relaxed), 1);
     assert!(upkeep.authority.is_loaded());
     upkeep.end().await;
@@ -162,6 +167,7 @@ struct StubStore {
     uses: AtomicUsize,
     closings: AtomicUsize,
     expiries: AtomicUsize,
+    forgettings: AtomicUsize,
 }
 
 impl StubStore {
@@ -221,6 +227,8 @@ impl Store for StubStore {
             keys: Vec::new(),
             damaged: Vec::new(),
             signing_keys: false,
+            revocations: Vec::new(),
+            session_keys: false,
             lost: false,
             more: false,
         })
@@ -256,6 +264,42 @@ impl Store for StubStore {
 
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
         self.nothing()
+    }
+
+    async fn user(&self, _: &str) -> Result<Option<UserRecord>, StoreError> {
+        self.nothing()
+    }
+
+    async fn users(&self, _: &UserQuery) -> Result<Users, StoreError> {
+        self.nothing()
+    }
+
+    async fn known_addresses(&self, _: &str) -> Result<Vec<String>, StoreError> {
+        self.nothing()
+    }
+
+    async fn revocations_after(
+        &self,
+        _: Option<&str>,
+        _: u32,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.nothing()
+    }
+
+    async fn forget_revocations(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        self.count(&self.forgettings, 1).map(|()| 0)
+    }
+
+    async fn session_keys(&self) -> Result<Vec<SessionKeyRecord>, StoreError> {
+        // One that is there already, so that none is made, and recorded, at the start.
+        let key = SessionSigningKey::from_seed(&[7; 32]).unwrap();
+        let record = SessionKeyRecord {
+            kid: key.kid().to_owned(),
+            secret: Secret::new(*key.to_bytes()),
+            created_at: Timestamp::from_seconds(0),
+            verify_until: None,
+        };
+        self.nothing::<()>().map(|()| vec![record])
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

@@ -27,6 +27,7 @@ fn claims(user_data: &str) -> SessionClaims {
         nbf: NOW,
         exp: NOW + 28_800,
         jti: JTI,
+        sid: Uuid::nil(),
         auth_time: NOW,
         epoch: 1_790_000_000_000,
         data: SessionDataKey::derive(SEAL_KEY)

@@ -88,7 +88,7 @@ impl Authority {
     /// [`Error::Busy`] if too many passwords are being checked; [`Error::DirectoryUnavailable`].
     pub async fn login(&self, login: Login<'_>) -> Result<LoggedIn, Error> {
         self.ensure_fresh(self.now()).await?;
-        check_field("username", login.username)?;
+        check_username(login.username)?;
         check_field("password", login.password.expose())?;
         let seal = self.seal(login.seal_key, login.address).await?;
         let attempt = self.attempt(&login).await?;
@@ -235,6 +235,7 @@ impl Authority {
             auth_time: now.as_seconds(),
             epoch: user.epoch,
             data: &user.data,
+            renewed: None,
         };
         let draft = self.draft_session(&terms, seal, Action::SessionStarted, login.origin)?;
         let mut changes = vec![Change::KnowAddress {
@@ -312,13 +313,21 @@ impl From<Busy> for Error {
     }
 }
 
+/// A directory outside may take several spellings for one name, and attempts are counted by the name.
+fn check_username(text: &str) -> Result<(), Error> {
+    check_field("username", text)?;
+    if text.trim() != text || text.chars().any(char::is_control) {
+        return Err(Error::invalid(
+            "username",
+            "it has no control characters, and no space at its ends",
+        ));
+    }
+    Ok(())
+}
+
 fn check_field(field: &'static str, text: &str) -> Result<(), Error> {
     if text.is_empty() || text.len() > MAX_LOGIN_FIELD {
         return Err(Error::invalid(field, "it has 1 to 256 bytes"));
-    }
-    // A password may have any character; a name is written down.
-    if field == "username" && text.chars().any(char::is_control) {
-        return Err(Error::invalid(field, "control characters are not allowed"));
     }
     Ok(())
 }

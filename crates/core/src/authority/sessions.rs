@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealgate_token::paseto::{
     SealError, SessionClaims, SessionPolicy, TrustedSession, UntrustedSession,
@@ -21,6 +22,10 @@ use crate::revocation::{Revocation, Subject};
 use crate::seal_key::SealKeyRules;
 use crate::secret::SecretText;
 use crate::store::Change;
+
+/// Most tokens and sessions that are ended and not expired, some 100 MB in memory: more than anybody
+/// logs out in the time that a session can last, and a bound for who does nothing else.
+const MAX_REVOCATIONS: usize = 1_000_000;
 
 /// What an operator decides about sessions.
 #[derive(Clone, Debug)]
@@ -130,6 +135,8 @@ pub(super) struct SessionTerms<'a> {
     pub epoch: i64,
     /// A JSON object.
     pub data: &'a str,
+    /// The session that is renewed, if one is.
+    pub renewed: Option<Uuid>,
 }
 
 /// A session token before anybody hears of it: its record has to be durable first.
@@ -231,8 +238,8 @@ impl Authority {
     fn check_alive(&self, token: &TrustedSession, now: Timestamp) -> Result<(), Denied> {
         let slug = if let Err(invalid) = token.check_time(now.as_seconds()) {
             invalid.reason()
-        } else if self.revocations.has_token(token.jti()) {
-            "token_revoked"
+        } else if self.revocations.has_token(token.session_id()) {
+            "session_ended"
         } else if self.revocations.has_user(token.subject(), token.epoch()) {
             "sessions_ended"
         } else {
@@ -264,6 +271,7 @@ impl Authority {
             auth_time: claims.auth_time(),
             epoch: claims.epoch(),
             data: session.data(),
+            renewed: Some(claims.session_id()),
         };
         let draft = self.draft_session(&terms, &seal, Action::SessionRenewed, origin)?;
         self.commit(Vec::new(), vec![draft.event]).await?;
@@ -294,6 +302,7 @@ impl Authority {
             nbf: iat,
             exp,
             jti,
+            sid: terms.renewed.unwrap_or(jti),
             auth_time: terms.auth_time,
             epoch: terms.epoch,
             data: seal_data(seal, jti, terms.data)?,
@@ -311,6 +320,7 @@ impl Authority {
             .event(now, action, seal.sealed_by.key_id())
             .with_details([
                 ("jti", Value::from(jti.to_string())),
+                ("sid", Value::from(claims.sid.to_string())),
                 ("seal_key", Value::from(seal.sealed_by.kind())),
                 ("expires_in", Value::from(exp - iat)),
             ]);
@@ -325,29 +335,31 @@ impl Authority {
         })
     }
 
-    /// Ends a session: its token is dead in every process. The data stays sealed, so that no seal key
-    /// is needed.
+    /// Ends a session: its tokens, all since the user gave the password, are dead in every process. The
+    /// data stays sealed, so that no seal key is needed.
     ///
     /// # Errors
-    /// If the token is not good any more, or its end cannot be written.
+    /// If the token is not good any more, or the end cannot be written.
     pub async fn end_session(&self, token: &str, origin: &Origin) -> Result<(), Error> {
         let now = self.now();
         self.ensure_fresh(now).await?;
         let session = self.verify_session(token, now).await?;
-        let caller = user_caller(session.subject(), origin);
-        let jti = session.jti();
-        let event = caller
+        let sid = session.session_id();
+        let event = user_caller(session.subject(), origin)
             .event(now, Action::SessionEnded, None)
-            .with_details([("jti", Value::from(jti.to_string()))]);
-        let expires_at = Timestamp::from_seconds(session.expires_at());
-        self.commit(vec![revoke_token(jti, expires_at)], vec![event])
-            .await
+            .with_details([
+                ("jti", Value::from(session.jti().to_string())),
+                ("sid", Value::from(sid.to_string())),
+            ]);
+        let longest = session.auth_time() + self.settings.sessions.max_seconds;
+        let last_expiry = Timestamp::from_seconds(longest.max(session.expires_at()));
+        self.end_one(sid, last_expiry, event).await
     }
 
     /// Ends an access token: it is dead in every process, and its key is not.
     ///
     /// # Errors
-    /// If the identity is that of a key, or its end cannot be written.
+    /// If the identity is that of a key, or the end cannot be written.
     pub async fn end_token(
         &self,
         identity: &super::Identity,
@@ -360,8 +372,19 @@ impl Authority {
         let event = caller
             .event(self.now(), Action::TokenRevoked, Some(identity.key_id()))
             .with_details([("jti", Value::from(jti.to_string()))]);
-        let expires_at = Timestamp::from_seconds(claims.expires_at());
-        self.commit(vec![revoke_token(jti, expires_at)], vec![event])
+        let last_expiry = Timestamp::from_seconds(claims.expires_at());
+        self.end_one(jti, last_expiry, event).await
+    }
+
+    /// Ends a token or a session. What its own holder can ask for again and again is bounded.
+    async fn end_one(&self, id: Uuid, last_expiry: Timestamp, event: Event) -> Result<(), Error> {
+        if self.revocations.len() >= MAX_REVOCATIONS {
+            return Err(Error::Busy {
+                retry_after: Duration::from_secs(60),
+            });
+        }
+        let revocation = Revocation::new(Subject::Token(id), last_expiry);
+        self.commit(vec![Change::Revoke(revocation)], vec![event])
             .await
     }
 
@@ -436,10 +459,6 @@ pub(super) fn user_caller(username: &str, origin: &Origin) -> Caller {
         origin: origin.clone(),
         status: Some(200),
     }
-}
-
-fn revoke_token(jti: Uuid, expires_at: Timestamp) -> Change {
-    Change::Revoke(Revocation::new(Subject::Token(jti), expires_at))
 }
 
 fn seal_data(seal: &Seal, jti: Uuid, data: &str) -> Result<String, Error> {

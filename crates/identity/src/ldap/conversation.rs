@@ -25,6 +25,9 @@ mod code {
     pub(super) const UNWILLING_TO_PERFORM: u32 = 53;
 }
 
+/// A name that no entry has: it is made of a random UUID.
+const NOBODY: &str = "cn=5e0c1f2a-9d1b-4c59-8f6e-7a3b0d2c4e61";
+
 /// A connection, with the task that moves its messages; both end together.
 pub(super) struct Conversation<'a> {
     directory: &'a Directory,
@@ -80,7 +83,10 @@ impl<'a> Conversation<'a> {
                 bind_password,
             } => {
                 self.bind_as_reader(bind_dn, bind_password).await?;
-                self.find(base, &name.in_filter(filter)).await?
+                match self.find(base, &name.in_filter(filter)).await? {
+                    Some(dn) => dn,
+                    None => return Err(self.bind_as_nobody(base, password).await),
+                }
             }
         };
         self.bind_as_user(&dn, password).await?;
@@ -110,8 +116,18 @@ impl<'a> Conversation<'a> {
             .map_err(|error| failed("the bind of who looks for users", &error))
     }
 
-    /// The name of the one entry that a filter finds.
-    async fn find(&mut self, base: &str, filter: &str) -> Result<String, NotIdentified> {
+    /// Asks as often for a user who is not there as for one who is: the time tells less.
+    async fn bind_as_nobody(&mut self, base: &str, password: &SecretText) -> NotIdentified {
+        let dn = format!("{NOBODY},{base}");
+        match self.bind_as_user(&dn, password).await {
+            Ok(()) => unavailable("an entry that cannot be there took a password"),
+            Err(NotIdentified::Unavailable(why)) => NotIdentified::Unavailable(why),
+            Err(NotIdentified::Refused) => NotIdentified::Refused,
+        }
+    }
+
+    /// The name of the one entry that a filter finds, if it finds any.
+    async fn find(&mut self, base: &str, filter: &str) -> Result<Option<String>, NotIdentified> {
         let doing = "the search for a user";
         let failed = |error: &LdapError| failed(doing, error);
         // Two are as many as it takes to know that there is not one.
@@ -129,10 +145,10 @@ impl<'a> Conversation<'a> {
         }
         let result = stream.finish().await;
         match (result.rc, found) {
-            (code::SUCCESS, None) => Err(NotIdentified::Refused),
+            (code::SUCCESS, None) => Ok(None),
             // To bind with an empty name is to be nobody, and always goes well.
             (code::SUCCESS, Some(dn)) if dn.is_empty() => Err(NotIdentified::Refused),
-            (code::SUCCESS, Some(dn)) => Ok(dn),
+            (code::SUCCESS, Some(dn)) => Ok(Some(dn)),
             (code::SIZE_LIMIT_EXCEEDED, _) => {
                 Err(unavailable(format!("{doing}: there is more than one")))
             }

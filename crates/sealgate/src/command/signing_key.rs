@@ -291,7 +291,10 @@ mod tests {
             "k4.public.x".to_owned(),
         ] {
             let failure = parse(&text).unwrap_err();
-            assert!(!format!("{failure:?}").contains(&digits[..16]), "{failure:?}");
+            assert!(
+                !format!("{failure:?}").contains(&digits[..16]),
+                "{failure:?}"
+            );
         }
     }
 

@@ -178,9 +178,7 @@ impl Sessions {
         let begins_like_one = text
             .strip_prefix(&self.key_prefix)
             .is_some_and(|rest| rest.starts_with('_'));
-        begins_like_one
-            || text.contains('.')
-            || PresentedSealKey::parse(Some(text), &rules).is_ok()
+        begins_like_one || text.contains('.') || PresentedSealKey::parse(Some(text), &rules).is_ok()
     }
 }
 

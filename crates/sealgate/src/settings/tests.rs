@@ -72,11 +72,17 @@ fn what_a_setting_cannot_be_is_refused_with_what_it_can_be() {
         ("sessions.default_key = 'short'", "8 to 128 characters"),
         ("sessions.default_key = 'schlüssel'", "printable ASCII"),
         ("sessions.default_key = ' with a space'", "at either end"),
-        ("sessions.wrong_key_status = 403", "403 is neither 500 nor 401"),
+        (
+            "sessions.wrong_key_status = 403",
+            "403 is neither 500 nor 401",
+        ),
         ("passwords.max_concurrent = 257", "not between 0 and 256"),
         ("passwords.min_length = 0", "0 is not between 1 and 64"),
         ("identity.backend = 'x500'", "`embedded`, `http`"),
-        ("identity.http.success = [199]", "199 is not between 200 and"),
+        (
+            "identity.http.success = [199]",
+            "199 is not between 200 and",
+        ),
         ("identity.http.password_field = ''", "the name of a field"),
         ("limits.anonymous_per_minute = 0", "0 is not between 1 and"),
     ] {
@@ -103,10 +109,16 @@ fn settings_that_do_not_fit_each_other_are_named() {
         ("tokens.max_lifetime_seconds = 60", "is less than"),
         ("tls.cert = 'x'", "tls.key is not"),
         ("sessions.max_lifetime_seconds = 60", "is less than"),
-        ("sessions.default_key = 'gml_something'", "begin with `gml_`"),
+        (
+            "sessions.default_key = 'gml_something'",
+            "begin with `gml_`",
+        ),
         ("sessions.default_key = 'a.dot within'", "no dot"),
         (&of_digits, "40 or more hexadecimal digits"),
-        ("passwords.memory_kib = 7", "passwords.memory_kib: from 8 to"),
+        (
+            "passwords.memory_kib = 7",
+            "passwords.memory_kib: from 8 to",
+        ),
         ("passwords.passes = 0", "passwords.passes: from 1 to"),
         ("identity.backend = 'http'", "identity.http.url is not set"),
         ("identity.backend = 'ldap'", "identity.ldap.url is not set"),
@@ -123,7 +135,10 @@ fn settings_that_do_not_fit_each_other_are_named() {
         let settings: Settings = toml::from_str(toml).unwrap();
         let complaint = settings.check().unwrap_err();
         assert!(complaint.contains(says), "{toml}: {complaint}");
-        assert!(!complaint.contains(DIGITS), "a secret is shown: {complaint}");
+        assert!(
+            !complaint.contains(DIGITS),
+            "a secret is shown: {complaint}"
+        );
     }
 }
 

@@ -55,23 +55,25 @@ fn every_setting_is_in_the_table_with_its_default_and_its_variable() {
 #[test]
 fn every_command_is_in_the_table_with_its_options() {
     let home = Home::new();
-    let listed = home.run(&["--help"]).success().stdout;
-    let commands = listed
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next());
-    let commands: Vec<&str> = commands.collect();
+    let help = |words: &[&str]| home.run(&[words, &["--help"]].concat()).success().stdout;
+    let mut commands: Vec<String> = Vec::new();
+    for command in commands_in(&help(&[])) {
+        let parts = commands_in(&help(&[&command]));
+        let whole = parts.iter().map(|part| format!("{command} {part}"));
+        commands.extend(whole);
+        if parts.is_empty() {
+            commands.push(command);
+        }
+    }
     let rows = rows("docs/configuration.md", "## Commands");
     let documented: Vec<&str> = rows
         .iter()
         .map(|row| &row[0]["sealgate ".len()..])
         .collect();
     assert_eq!(documented, commands);
-    let common = options(&home.run(&["tour", "--help"]).success().stdout);
+    let common = options(&help(&["tour"]));
     for (command, row) in commands.iter().zip(&rows) {
-        let has = options(&home.run(&[command, "--help"]).success().stdout);
+        let has = options(&help(&command.split(' ').collect::<Vec<_>>()));
         let has: BTreeSet<String> = has.difference(&common).cloned().collect();
         let told = row[2]
             .split_whitespace()
@@ -120,7 +122,13 @@ fn every_reason_of_a_refusal_is_in_the_table() {
     let tokens = read("crates/token/src/jwt/error.rs");
     let tokens = after(&tokens, "pub const fn reason").expect("reasons of tokens");
     let tokens = quoted(function(tokens)).map(str::to_owned);
-    let of_authority = ["lifetime_over", "unknown_signing_key"].map(str::to_owned);
+    let of_authority = [
+        "lifetime_over",
+        "sessions_ended",
+        "token_revoked",
+        "unknown_signing_key",
+    ];
+    let of_authority = of_authority.map(str::to_owned);
     let known = requests.into_iter().chain(tokens).chain(of_authority);
     assert_eq!(documented, known.collect());
 }
@@ -193,18 +201,27 @@ fn unquoted(cell: &str) -> String {
 
 /// The settings of a file by their full names, with their values as they are written.
 fn defaults(settings: &Value) -> BTreeMap<String, String> {
-    let members = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    let full = |section: String, value: Value| match &value {
-        Value::Object(settings) => settings
-            .iter()
-            .map(|(name, value)| (format!("{section}.{name}"), value.to_string()))
-            .collect(),
-        value => vec![(section, value.to_string())],
-    };
-    let sections = members(settings).into_iter();
-    sections
-        .flat_map(|(section, value)| full(section, value))
-        .collect()
+    fn add(found: &mut BTreeMap<String, String>, name: &str, value: &Value) {
+        let Some(settings) = value.as_object() else {
+            found.insert(name.to_owned(), value.to_string());
+            return;
+        };
+        for (key, value) in settings {
+            let dot = if name.is_empty() { "" } else { "." };
+            add(found, &format!("{name}{dot}{key}"), value);
+        }
+    }
+    let mut found = BTreeMap::new();
+    add(&mut found, "", settings);
+    found
+}
+
+/// The commands that a help text lists.
+fn commands_in(help: &str) -> Vec<String> {
+    let listed = help.lines().skip_while(|line| *line != "Commands:");
+    let listed = listed.skip(1).take_while(|line| !line.is_empty());
+    let names = listed.filter_map(|line| line.split_whitespace().next());
+    names.map(str::to_owned).collect()
 }
 
 /// The long options that a help text lists.

@@ -77,7 +77,11 @@ fn assert_generated(answer: &Value) {
     assert_eq!(made[1].len(), shown[1].len(), "seconds since 1970");
     assert!(made[1].bytes().all(|byte| byte.is_ascii_digit()));
     assert!(made[2].len() >= shown[2].len());
-    assert!(made[2].bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+    assert!(
+        made[2]
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    );
 }
 
 /// Replaced: the port.
@@ -99,7 +103,10 @@ fn the_commands_of_the_guide_work_in_its_order() {
     // The token that was just answered, for the beginning of one that the guide shows.
     let token = logged_in.body["data"]["token"].as_str().expect("a token");
     let profile = Block::only("3. Use Token with API Key", "bash");
-    let answer = curl(&scene, &profile.filled_in(&[("8080", &port), (TOKEN, token)]));
+    let answer = curl(
+        &scene,
+        &profile.filled_in(&[("8080", &port), (TOKEN, token)]),
+    );
     assert_eq!(answer.status, 200);
     assert_profile(&answer.body);
 }
@@ -114,7 +121,10 @@ fn a_key_that_was_just_generated_seals_a_session() {
     let key = generated.body["api_key"].as_str().expect("a key");
 
     let login = Block::only("2. Login with API Key", "bash");
-    let logged_in = curl(&scene, &login.filled_in(&[("8080", &port), (SEAL_KEY, key)]));
+    let logged_in = curl(
+        &scene,
+        &login.filled_in(&[("8080", &port), (SEAL_KEY, key)]),
+    );
     assert_login(&logged_in.body);
     let token = logged_in.body["data"]["token"].as_str().expect("a token");
 
@@ -124,7 +134,10 @@ fn a_key_that_was_just_generated_seals_a_session() {
     // With the guide's own key, as it stands, the session does not open.
     let refused = curl(&scene, &profile.filled_in(&pairs[..2]));
     assert_eq!(refused.status, 500);
-    assert_eq!(refused.body["message"], "Failed to decrypt data with API key");
+    assert_eq!(
+        refused.body["message"],
+        "Failed to decrypt data with API key"
+    );
 }
 
 /// Replaced: the paths by whole addresses, since a program has no page that they are relative to.
@@ -160,10 +173,8 @@ for (const answer of answers) console.log(JSON.stringify(answer));
 fn the_python_of_the_guide_runs() {
     let scene = Scene::new();
     let (login, profile) = addresses(&scene, '\'');
-    let program = Block::only("Python", "python").filled_in(&[
-        ("'/api/auth/login'", &login),
-        ("'/api/profile'", &profile),
-    ]);
+    let program = Block::only("Python", "python")
+        .filled_in(&[("'/api/auth/login'", &login), ("'/api/profile'", &profile)]);
     let prints = r"
 import json
 
@@ -185,7 +196,10 @@ fn the_go_of_the_guide_runs() {
     let program = Block::only("Go", "go").filled_in(&[
         ("\"/api/auth/login\"", &login),
         ("\"/api/profile\"", &profile),
-        ("    // Use API\n", "    token := send(req)\n    // Use API\n"),
+        (
+            "    // Use API\n",
+            "    token := send(req)\n    // Use API\n",
+        ),
         (
             "    req2.Header.Set(\"x-gomaluum-key\", apiKey)\n",
             "    req2.Header.Set(\"x-gomaluum-key\", apiKey)\n    send(req2)\n",

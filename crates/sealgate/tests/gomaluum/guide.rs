@@ -80,7 +80,12 @@ impl Block {
     pub fn filled_in(&self, pairs: &[(&str, &str)]) -> String {
         let mut text = self.text.clone();
         for (from, to) in pairs {
-            assert_eq!(self.text.matches(from).count(), 1, "{from:?} in {}", self.text);
+            assert_eq!(
+                self.text.matches(from).count(),
+                1,
+                "{from:?} in {}",
+                self.text
+            );
             text = text.replacen(from, to, 1);
         }
         text

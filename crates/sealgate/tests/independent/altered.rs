@@ -22,7 +22,12 @@ fn a_token_of_which_any_one_byte_was_changed_is_refused() {
         altered[at] = other(altered[at]);
         let altered = String::from_utf8(altered).expect("text");
         let answer = scene.profile(&altered, SEAL_KEY);
-        assert_eq!(answer.status, 401, "byte {at} of {}: {answer:?}", token.len());
+        assert_eq!(
+            answer.status,
+            401,
+            "byte {at} of {}: {answer:?}",
+            token.len()
+        );
     }
     scene.profile(&token, SEAL_KEY).expect(200);
 }

@@ -62,7 +62,9 @@ fn every_derived_key_of_the_page_is_what_python_derives_and_what_we_seal_with() 
         ]);
         assert_eq!(answers[0]["data_key"], **data_key, "{seal_key}");
         let ours = SessionDataKey::derive(seal_key.as_bytes());
-        let opened = ours.open(jti, &text(&answers[1]["token"])).expect("the same key");
+        let opened = ours
+            .open(jti, &text(&answers[1]["token"]))
+            .expect("the same key");
         assert_eq!(*opened, data.to_string(), "{seal_key}");
     }
 }

@@ -3,23 +3,31 @@
 
 use serde_json::Value;
 
-use crate::support::{World, call};
+use crate::support::{PASSWORD, World, call};
 
 /// Who needs no credential.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 13] = [
     "GET /",
     "GET /.well-known/jwks.json",
+    "GET /.well-known/paseto-keys.json",
     "GET /.well-known/security.txt",
     "GET /api/openapi.json",
     "GET /api/reference",
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
+    "POST /api/auth/login",
+    "POST /api/key/generate",
+    "POST /api/key/validate",
+    "POST /api/login",
 ];
 
 /// What any valid credential of the right kind may do.
-const UNSCOPED: [&str; 3] = [
+const UNSCOPED: [&str; 6] = [
+    "GET /api/auth/logout",
     "GET /api/auth/profile",
+    "GET /api/profile",
+    "POST /api/auth/logout",
     "POST /api/auth/token",
     "POST /api/auth/token/renew",
 ];
@@ -47,9 +55,15 @@ async fn every_operation_but_the_public_ones_refuses_a_request_without_credentia
         let is_public = PUBLIC.contains(&name.as_str());
         assert_eq!(operation.get("security").is_none(), is_public, "{name}");
         let path = path.replace("{id}", &world.admin.id);
+        let path = path.replace("{username}", "ada");
         let answer = call(&method, &path).send(&world).await;
         if is_public {
             assert!(answer.status != 401 && answer.status != 403, "{name}");
+        } else if name == "GET /api/profile" {
+            assert_eq!(
+                answer.error(401, "missing_token"),
+                "Session token is required"
+            );
         } else {
             assert_eq!(
                 answer.error(401, "missing_api_key"),
@@ -73,12 +87,37 @@ async fn every_scoped_operation_refuses_a_caller_without_permission() {
             "{name} documents 403"
         );
         let path = path.replace("{id}", &world.admin.id);
+        let path = path.replace("{username}", "ada");
         for request in [
             call(&method, &path).key(&weak.text),
             call(&method, &path).token(&weak.token),
         ] {
             assert_eq!(request.send(&world).await.status, 403, "{name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_session_token_opens_no_route_of_managed_keys() {
+    let world = World::new().await;
+    world.user("ada", PASSWORD).await;
+    let token = world.session("ada", None).await;
+    let of_sessions = [
+        "GET /api/auth/logout",
+        "GET /api/profile",
+        "POST /api/auth/logout",
+        "POST /api/auth/token/renew",
+    ];
+    for (method, path, _) in operations() {
+        let name = format!("{method} {path}");
+        if PUBLIC.contains(&name.as_str()) || of_sessions.contains(&name.as_str()) {
+            continue;
+        }
+        let path = path.replace("{id}", &world.admin.id);
+        let path = path.replace("{username}", "ada");
+        let answer = call(&method, &path).token(&token).send(&world).await;
+        answer.error(401, "invalid_token");
+        assert_eq!(world.refusals().await[0], "session_token", "{name}");
     }
 }
 

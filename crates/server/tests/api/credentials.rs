@@ -243,7 +243,7 @@ async fn headers_that_can_hold_no_credential_are_refused_and_recorded() {
         (
             get().token("v4.public.eyJhIjoxfQ"),
             "invalid_token",
-            "non_canonical_encoding",
+            "session_token",
         ),
         (
             get().key(&"a".repeat(10_000)),

@@ -4,11 +4,17 @@
 
 mod coverage;
 mod credentials;
+mod directory;
 mod forged_tokens;
+mod guessing;
 mod input;
 mod keys;
 mod protocol;
+mod seal_keys;
+mod sealing_keys;
 mod secrecy;
 mod service;
+mod session_input;
 mod sessions;
 mod support;
+mod users;

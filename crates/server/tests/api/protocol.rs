@@ -49,7 +49,7 @@ async fn an_unknown_path_is_not_found() {
         "/api",
         "/api/",
         "/api/auth/keys/",
-        "/api/auth/login",
+        "/api/auth/login/",
         "//",
         "/api/encrypt/",
     ] {
@@ -65,6 +65,9 @@ async fn a_method_that_a_path_does_not_take_is_answered_with_those_it_does() {
         ("DELETE", "/api/auth/keys", "GET,HEAD,POST"),
         ("GET", "/api/auth/token", "POST"),
         ("PUT", "/api/auth/keys/x", "GET,HEAD,PATCH"),
+        ("PUT", "/api/users/x", "GET,HEAD,PATCH,DELETE"),
+        ("GET", "/api/auth/login", "POST"),
+        ("POST", "/api/profile", "GET,HEAD"),
         ("POST", "/healthz", "GET,HEAD"),
         ("OPTIONS", "/api/encrypt", "GET,HEAD,POST"),
         ("TRACE", "/", "GET,HEAD"),

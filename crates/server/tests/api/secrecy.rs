@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{Call, World, call, get, patch, post};
+use crate::support::{Call, PASSWORD, World, call, get, log_in, patch, post, token_of};
 
 /// What was logged, by whatever test: a subscriber of one thread alone could miss lines, because
 /// whether a line is wanted at all is decided once, for all threads.
@@ -144,6 +144,94 @@ async fn a_secret_in_any_place_comes_out_nowhere() {
         .send(&world)
         .await
         .ok();
+}
+
+/// A secret in every place that a client of sessions has for one; with a good token and without.
+fn planted_in_sessions(admin: &str, token: &str, secret: &str) -> Vec<Call> {
+    let with = |field: &str| json!({"username": "eve", "password": PASSWORD, field: secret});
+    let mut calls = vec![
+        post("/api/key/validate").seal_key(secret),
+        post("/api/key/validate").seal_key(secret).seal_key(secret),
+        post("/api/key/generate").seal_key(secret),
+        log_in(secret, PASSWORD),
+        log_in("ada", secret),
+        log_in("nobody", secret).from("203.0.113.2"),
+        log_in("ada", PASSWORD).seal_key(secret).seal_key(secret),
+        log_in("ada", PASSWORD).key(secret),
+        post("/api/auth/login").json(&json!({"username": "ada", "password": [secret]})),
+        post("/api/auth/login").json(&json!({"username": "ada", secret: 1})),
+        post("/api/auth/login").json(&json!({"username": 1, "password": secret})),
+        post("/api/auth/login").json_text(secret.to_owned()),
+        get("/api/profile").token(secret),
+        get("/api/profile").token(token).key(secret),
+        get(&format!("/api/profile?key={secret}")).token(token),
+        get(&format!("/api/users/{secret}")).key(admin),
+        get(&format!("/api/users?q={secret}")).key(admin),
+        get(&format!("/api/users?cursor={secret}")).key(admin),
+        call("DELETE", &format!("/api/users/{secret}")).key(admin),
+        post("/api/users/ada/password")
+            .key(admin)
+            .json(&json!({"password": secret, "more": secret})),
+        post("/api/users/ada/password")
+            .key(admin)
+            .json(&json!({"password": [secret]})),
+    ];
+    for field in ["is_active", "email", "roles", "attributes", secret] {
+        calls.push(post("/api/users").key(admin).json(&with(field)));
+        calls.push(
+            patch("/api/users/ada")
+                .key(admin)
+                .json(&json!({field: secret})),
+        );
+    }
+    for path in ["/api/auth/token/renew", "/api/auth/logout"] {
+        calls.push(post(path).token(secret));
+        calls.push(post(path).token(token).key(secret));
+        calls.push(post(path).token(token).seal_key(secret).seal_key(secret));
+    }
+    calls
+}
+
+#[tokio::test]
+async fn a_password_a_seal_key_and_a_session_token_come_out_nowhere() {
+    LazyLock::force(&LOGGED);
+    let world = World::new().await;
+    let password = "Tr0ub4dor-and-3-staples-of-the-horse-q9XkZ2";
+    world.user("ada", password).await;
+    let made = post("/api/key/generate").send(&world).await.ok();
+    let seal_key = made["api_key"].as_str().unwrap();
+    let login = || log_in("ada", password).seal_key(seal_key);
+    let other_token = token_of(&login().send(&world).await);
+    let managed = world.key("session:seal").await.text;
+
+    for secret in [password, seal_key, &other_token, &managed] {
+        let token = token_of(&login().send(&world).await);
+        let tail = &secret[secret.len() - 12..];
+        let calls = planted_in_sessions(&world.admin.text, &token, secret);
+        for (place, request) in calls.into_iter().enumerate() {
+            world.clock.advance_millis(60_000);
+            let answer = request.send(&world).await;
+            let told = answer.text();
+            let is_expected = answer.status.as_u16() < 500 || told.contains("decryption_failed");
+            assert!(is_expected, "{place}: {told}");
+            assert!(!told.contains(tail), "{place}: {told}");
+            for value in answer.headers.values() {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                assert!(!value.contains(tail), "{place}");
+            }
+        }
+        // The wrong key for a good token.
+        let profile = get("/api/profile").token(&token);
+        let answer = profile.send(&world).await;
+        assert!(!answer.text().contains(tail));
+        let events = json!(world.events().await).to_string();
+        assert!(!events.contains(tail), "{events}");
+        let logged = LOGGED.text();
+        assert_eq!(logged.lines().find(|line| line.contains(tail)), None);
+    }
+    assert!(LOGGED.text().contains("a seal key was made"));
+    // All of it was of no consequence.
+    login().send(&world).await.ok();
 }
 
 #[tokio::test]

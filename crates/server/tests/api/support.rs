@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,6 +11,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use sealgate_core::authority::{Authority, Caller, Created, PasswordSettings, Settings};
 use sealgate_core::clock::{Clock, ManualClock, Timestamp};
+use sealgate_core::identity::IdentityProvider;
 use sealgate_core::master::MasterKey;
 use sealgate_core::password::HashingCost;
 use sealgate_core::random::{Random, SeededRandom};
@@ -27,6 +29,11 @@ use tower::ServiceExt as _;
 pub const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
 /// Where requests come from, unless they say otherwise.
 pub const CLIENT: &str = "192.0.2.7:40000";
+/// A password that any user may have.
+pub const PASSWORD: &str = "correct horse battery staple";
+/// A seal key, and another one.
+pub const SEAL_KEY: &str = "gml_1703123456_a1b2c3d4e5f6789012345678901234567890abcd";
+pub const OTHER_SEAL_KEY: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A server.
 pub struct World {
@@ -35,7 +42,9 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     /// An administrator's key.
     pub admin: TestKey,
-    _directory: TempDir,
+    directory: Arc<TempDir>,
+    /// The next process' randomness.
+    seeds: Arc<AtomicU64>,
 }
 
 /// A key whose text is known.
@@ -66,9 +75,38 @@ impl World {
     }
 
     pub async fn with(settings: Settings, http: HttpSettings) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(ManualClock::at(START));
-        let random: Arc<dyn Random> = Arc::new(SeededRandom::new(7));
+        let seeds = Arc::new(AtomicU64::new(7));
+        Self::start(directory, clock, settings, http, seeds, None).await
+    }
+
+    /// A server whose users come from a directory outside.
+    pub async fn with_directory(users: Arc<dyn IdentityProvider>) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let clock = Arc::new(ManualClock::at(START));
+        let seeds = Arc::new(AtomicU64::new(7));
+        let http = HttpSettings::default();
+        Self::start(directory, clock, settings(), http, seeds, Some(users)).await
+    }
+
+    /// Another process on the same store.
+    pub async fn second(&self) -> Self {
+        let (directory, seeds) = (Arc::clone(&self.directory), Arc::clone(&self.seeds));
+        let (clock, http) = (self.clock.clone(), HttpSettings::default());
+        Self::start(directory, clock, settings(), http, seeds, None).await
+    }
+
+    async fn start(
+        directory: Arc<TempDir>,
+        clock: Arc<ManualClock>,
+        settings: Settings,
+        http: HttpSettings,
+        seeds: Arc<AtomicU64>,
+        users: Option<Arc<dyn IdentityProvider>>,
+    ) -> Self {
+        let seed = seeds.fetch_add(1, Ordering::Relaxed);
+        let random: Arc<dyn Random> = Arc::new(SeededRandom::new(seed));
         let master = MasterKey::new(Secret::new([0x5A; 32]));
         let options = SqliteOptions {
             path: directory.path().join("sealgate.db"),
@@ -78,6 +116,10 @@ impl World {
         let store = Sqlite::open(options, &master, random.clone(), as_clock.clone());
         let store = Arc::new(store.await.unwrap());
         let authority = Authority::new(store, as_clock.clone(), random.clone(), &master, settings);
+        let authority = match users {
+            Some(users) => authority.with_directory(users),
+            None => authority,
+        };
         authority.start().await.unwrap();
         authority.load_keys().await.unwrap();
         let authority = Arc::new(authority);
@@ -98,7 +140,8 @@ impl World {
             authority,
             clock,
             admin: admin.unwrap().into(),
-            _directory: directory,
+            directory,
+            seeds,
         }
     }
 
@@ -131,12 +174,22 @@ impl World {
         self.authority.create_user(request, &caller).await.unwrap();
     }
 
+    /// A session token of a user whose password is [`PASSWORD`].
+    pub async fn session(&self, name: &str, seal_key: Option<&str>) -> String {
+        let call = log_in(name, PASSWORD);
+        let call = match seal_key {
+            Some(key) => call.seal_key(key),
+            None => call,
+        };
+        token_of(&call.send(self).await)
+    }
+
     /// The reasons of all refusals in the audit log, newest first.
     pub async fn refusals(&self) -> Vec<String> {
         let events = self.events().await;
-        let refused = events
-            .into_iter()
-            .filter(|event| event["action"] == "request.refused");
+        let refused = events.into_iter().filter(|event| {
+            event["action"] == "request.refused" || event["action"] == "login.failed"
+        });
         refused
             .map(|event| event["details"]["reason"].as_str().unwrap().to_owned())
             .collect()
@@ -206,6 +259,22 @@ pub fn call(method: &str, path: &str) -> Call {
         body: Body::empty(),
         address: CLIENT.parse().unwrap(),
     }
+}
+
+pub fn delete(path: &str) -> Call {
+    call("DELETE", path)
+}
+
+/// A login.
+pub fn log_in(name: &str, password: &str) -> Call {
+    post("/api/auth/login").json(&json!({"username": name, "password": password}))
+}
+
+/// The session token in an answer to a login.
+#[track_caller]
+pub fn token_of(answer: &Answer) -> String {
+    let body = answer.ok();
+    body["data"]["token"].as_str().unwrap().to_owned()
 }
 
 impl Call {

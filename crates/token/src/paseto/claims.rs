@@ -23,8 +23,10 @@ pub struct SessionClaims {
     pub nbf: i64,
     /// The first second at which it is dead.
     pub exp: i64,
-    /// The token's own id, by which it can be revoked.
+    /// The token's own id.
     pub jti: Uuid,
+    /// The session's id, by which it can be ended: the `jti` of its first token. A renewal keeps it.
+    pub sid: Uuid,
     /// When the user gave the password. A renewal keeps it.
     pub auth_time: i64,
     /// The user's session epoch at that moment, in unix milliseconds.
@@ -71,6 +73,7 @@ struct Written<'a> {
     nbf: WrittenTime,
     exp: WrittenTime,
     jti: Uuid,
+    sid: Uuid,
     auth_time: WrittenTime,
     epoch: i64,
     data: &'a str,
@@ -86,6 +89,7 @@ impl<'a> From<&'a SessionClaims> for Written<'a> {
             nbf: WrittenTime(claims.nbf),
             exp: WrittenTime(claims.exp),
             jti: claims.jti,
+            sid: claims.sid,
             auth_time: WrittenTime(claims.auth_time),
             epoch: claims.epoch,
             data: &claims.data,
@@ -103,6 +107,7 @@ struct Members {
     nbf: Option<WrittenTime>,
     exp: Option<WrittenTime>,
     jti: Option<CanonicalUuid>,
+    sid: Option<CanonicalUuid>,
     auth_time: Option<WrittenTime>,
     epoch: Option<i64>,
     data: Option<String>,
@@ -122,6 +127,7 @@ impl<'de> Object<'de> for Members {
             "nbf" => member.fill(&mut self.nbf, "nbf"),
             "exp" => member.fill(&mut self.exp, "exp"),
             "jti" => member.fill(&mut self.jti, "jti"),
+            "sid" => member.fill(&mut self.sid, "sid"),
             "auth_time" => member.fill(&mut self.auth_time, "auth_time"),
             "epoch" => member.fill(&mut self.epoch, "epoch"),
             "data" => member.fill(&mut self.data, "data"),
@@ -140,6 +146,7 @@ impl Members {
             nbf: required(self.nbf, "nbf")?.0,
             exp: required(self.exp, "exp")?.0,
             jti: required(self.jti, "jti")?.0,
+            sid: required(self.sid, "sid")?.0,
             auth_time: required(self.auth_time, "auth_time")?.0,
             epoch: required(self.epoch, "epoch")?,
             data: required(self.data, "data")?,

@@ -34,6 +34,7 @@
 //!     nbf: now,
 //!     exp: now + 28_800,
 //!     jti,
+//!     sid: jti,
 //!     auth_time: now,
 //!     epoch: 1_790_000_000_000,
 //!     data: data_key.seal(jti, r#"{"username":"aisyah"}"#)?,
@@ -75,7 +76,7 @@ pub const MAX_TOKEN_BYTES: usize = crate::jwt::MAX_TOKEN_BYTES;
 /// The most user data that a session token carries, in bytes.
 ///
 /// Base64 is applied to it twice, so it takes 7,408 of the token's 8,192 bytes. The rest is for the
-/// claims and the signature, and leaves room for a user name of 200 bytes and an audience and an
+/// claims and the signature, and leaves room for a user name of 150 bytes and an audience and an
 /// issuer of eight each. Where these are longer, the user data has to be shorter by as much.
 pub const MAX_USER_DATA_BYTES: usize = 4096;
 

@@ -202,6 +202,11 @@ impl TrustedSession {
         self.claims.jti
     }
 
+    /// The session's id: the same in all tokens since the user gave the password.
+    pub fn session_id(&self) -> Uuid {
+        self.claims.sid
+    }
+
     /// When the user gave the password, in unix seconds.
     pub fn auth_time(&self) -> i64 {
         self.claims.auth_time

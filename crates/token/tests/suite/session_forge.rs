@@ -17,6 +17,8 @@ pub const POLICY: SessionPolicy<'static> = SessionPolicy::new("gomaluum", "gomal
 pub const SEAL_KEY: &[u8] = b"gomaluum-default-key-2024";
 pub const USER_DATA: &str = r#"{"username":"aisyah","roles":["student"]}"#;
 pub const JTI: Uuid = Uuid::from_u128(0x019b_f000_8e2b_7c4d_8f50_fedc_ba98_7654);
+/// Of an earlier token.
+pub const SID: Uuid = Uuid::from_u128(0x019b_ef00_8e2b_7c4d_8f50_0123_4567_89ab);
 
 pub fn key() -> SessionSigningKey {
     SessionSigningKey::from_seed(&[7; 32]).expect("a key")
@@ -31,6 +33,7 @@ pub fn claims() -> SessionClaims {
         nbf: NOW,
         exp: NOW + 28_800,
         jti: JTI,
+        sid: SID,
         auth_time: NOW - 60,
         epoch: 1_790_000_000_000,
         data: SessionDataKey::derive(SEAL_KEY)

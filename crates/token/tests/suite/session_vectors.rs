@@ -23,14 +23,15 @@ const INNER: &str = "v4.local.vlh2UGq5ys-dSrnSGL-ck50xWWtXvqBSO8LdohsCmg0pTUIP4x
 const OUTER: &str = concat!(
     "v4.public.eyJhdWQiOiJnb21hbHV1bSIsImlzcyI6ImdvbWFsdXVtIiwic3ViIjoiYWlzeWFoIiwiaWF0IjoiMjAy",
     "Ny0wMS0xNVQwODowMDowMFoiLCJuYmYiOiIyMDI3LTAxLTE1VDA4OjAwOjAwWiIsImV4cCI6IjIwMjctMDEtMTVUMT",
-    "Y6MDA6MDBaIiwianRpIjoiMDFhMzE4NWMtNTAwMC03YzRkLThmNTAtZmVkY2JhOTg3NjU0IiwiYXV0aF90aW1lIjoi",
-    "MjAyNy0wMS0xNVQwODowMDowMFoiLCJlcG9jaCI6MTc5MDAwMDAwMDAwMCwiZGF0YSI6InY0LmxvY2FsLnZsaDJVR3",
-    "E1eXMtZFNyblNHTC1jazUweFdXdFh2cUJTTzhMZG9oc0NtZzBwVFVJUDR4c0p0MjYzdTFKMFJPd1ZEOHlla3AwOGJw",
-    "RUVNWlV5eUNWLTktelU5c2w5MHJQZFc2YzNKZFdxaFBPclBhZnkwc2xNVkwtWWVCQjNRNkhCYW5IMnQ1aEVoQ3NoQU",
-    "5CM3FDai1jLWM2V2ZPVHpMTHUwdHpTRWtUOWNkc1JNb3F0dmFrSlR6cDQwVFByT1dMNGoyWTFKWnJMN1J0WTZ6Zk83",
-    "UDlmMERGd0gwRHNrdzFmT0UxQXhNZmtXcE43cXZkbVV2d2luZzFEIn17HDWufe6DLxqiHLPcNFF6fav_6N0SIwNj9N",
-    "0QFn4UJK3y53ood90bzI9mb4mldGcc2gOim8JD40bhUtMZ-PYH.eyJraWQiOiJrNC5waWQueWg0LWJKWWpPWUFHNkN",
-    "XeTB6c2ZQbXBLeWx4Uzd1QVdyeHFWbUJOMktBaUoifQ",
+    "Y6MDA6MDBaIiwianRpIjoiMDFhMzE4NWMtNTAwMC03YzRkLThmNTAtZmVkY2JhOTg3NjU0Iiwic2lkIjoiMDFhMzE4",
+    "NWMtNTAwMC03YzRkLThmNTAtZmVkY2JhOTg3NjU0IiwiYXV0aF90aW1lIjoiMjAyNy0wMS0xNVQwODowMDowMFoiLC",
+    "JlcG9jaCI6MTc5MDAwMDAwMDAwMCwiZGF0YSI6InY0LmxvY2FsLnZsaDJVR3E1eXMtZFNyblNHTC1jazUweFdXdFh2",
+    "cUJTTzhMZG9oc0NtZzBwVFVJUDR4c0p0MjYzdTFKMFJPd1ZEOHlla3AwOGJwRUVNWlV5eUNWLTktelU5c2w5MHJQZF",
+    "c2YzNKZFdxaFBPclBhZnkwc2xNVkwtWWVCQjNRNkhCYW5IMnQ1aEVoQ3NoQU5CM3FDai1jLWM2V2ZPVHpMTHUwdHpT",
+    "RWtUOWNkc1JNb3F0dmFrSlR6cDQwVFByT1dMNGoyWTFKWnJMN1J0WTZ6Zk83UDlmMERGd0gwRHNrdzFmT0UxQXhNZm",
+    "tXcE43cXZkbVV2d2luZzFEIn0xcDXOS0gsl3paCunlBu7eDB3WIUVz2J2WgsixjeitWYjkglT9aITJvztMAlAtd8ne",
+    "L_ImBX1jLR-1h386gBwG.eyJraWQiOiJrNC5waWQueWg0LWJKWWpPWUFHNkNXeTB6c2ZQbXBLeWx4Uzd1QVdyeHFWb",
+    "UJOMktBaUoifQ",
 );
 
 #[test]
@@ -44,6 +45,7 @@ fn the_documented_token_is_issued_byte_for_byte() {
         nbf: NOW,
         exp: NOW + 28_800,
         jti: JTI.parse().unwrap(),
+        sid: JTI.parse().unwrap(),
         auth_time: NOW,
         epoch: 1_790_000_000_000,
         data: INNER.to_owned(),

@@ -51,6 +51,7 @@ fn a_token_starts_as_the_guide_shows_and_reads_back() {
     assert_eq!(session.issued_at(), claims.iat);
     assert_eq!(session.expires_at(), claims.exp);
     assert_eq!(session.jti(), claims.jti);
+    assert_eq!(session.session_id(), claims.sid);
     assert_eq!(session.auth_time(), claims.auth_time);
     assert_eq!(session.epoch(), claims.epoch);
     let opened = SessionDataKey::derive(SEAL_KEY).open(session.jti(), session.data());
@@ -72,7 +73,8 @@ fn claims_and_footer_are_written_in_their_order() {
         concat!(
             r#"{"aud":"gomaluum","iss":"gomaluum","sub":"a\"i\\sé","iat":"2027-01-15T08:00:00Z","#,
             r#""nbf":"2027-01-15T08:00:00Z","exp":"2027-01-15T16:00:00Z","#,
-            r#""jti":"019bf000-8e2b-7c4d-8f50-fedcba987654","auth_time":"2027-01-15T07:59:00Z","#,
+            r#""jti":"019bf000-8e2b-7c4d-8f50-fedcba987654","#,
+            r#""sid":"019bef00-8e2b-7c4d-8f50-0123456789ab","auth_time":"2027-01-15T07:59:00Z","#,
             r#""epoch":1790000000000,"data":"v4.local.AA"}"#,
         )
     );
@@ -335,7 +337,7 @@ fn the_most_user_data_fits_into_a_token_with_a_long_user_name() {
     let data_key = SessionDataKey::derive(SEAL_KEY);
     let user_data = "d".repeat(MAX_USER_DATA_BYTES);
     let claims = SessionClaims {
-        sub: "u".repeat(200),
+        sub: "u".repeat(150),
         data: data_key.seal(JTI, &user_data).unwrap(),
         ..claims()
     };

@@ -109,8 +109,8 @@ impl Stage {
     ///
     /// # Errors
     /// If standard output is closed.
-    pub fn observe(&mut self, title: &str, found: &Value) -> Outcome {
-        self.show(title, "echo \"$TOKEN\"".to_owned(), None, found)
+    pub fn observe(&mut self, title: &str, request: &str, found: &Value) -> Outcome {
+        self.show(title, request.to_owned(), None, found)
     }
 
     async fn spawn(&self, arguments: &[&str], input: &str) -> Outcome<std::process::Output> {
@@ -311,7 +311,10 @@ fn shortened(value: &Value) -> Value {
 }
 
 fn is_empty(value: &Value) -> bool {
-    value.is_null() || *value == "" || value.as_array().is_some_and(Vec::is_empty)
+    value.is_null()
+        || *value == ""
+        || value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 fn short(secret: &str) -> String {

@@ -200,7 +200,8 @@ impl Passwd {
                     message: "Password changed",
                     username: username.as_str(),
                 };
-                let what = format!("The password of {username} is set, and all sessions are ended.");
+                let what =
+                    format!("The password of {username} is set, and all sessions are ended.");
                 told.print(&what, &context.output)
             })
             .await
@@ -224,13 +225,7 @@ impl Enable {
     /// # Errors
     /// If there is no such user.
     pub async fn run(self, context: &Context) -> Outcome {
-        switch(
-            self.user.checked()?,
-            true,
-            "The user may log in.",
-            context,
-        )
-        .await
+        switch(self.user.checked()?, true, "The user may log in.", context).await
     }
 }
 

@@ -123,7 +123,11 @@ fn print(users: &[UserView], output: &Output, now: Timestamp) -> Outcome {
             (style, status.to_owned()),
             (
                 Style::Plain,
-                if roles.is_empty() { "-".to_owned() } else { roles },
+                if roles.is_empty() {
+                    "-".to_owned()
+                } else {
+                    roles
+                },
             ),
             (Style::Plain, or_dash(user.email.as_ref())),
             (

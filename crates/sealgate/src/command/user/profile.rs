@@ -109,7 +109,10 @@ mod tests {
             ..Profile::default()
         };
         let patch = profile.patch(before.as_object().unwrap());
-        assert_eq!(patch.attributes.map(Value::Object), Some(json!({"year": 3})));
+        assert_eq!(
+            patch.attributes.map(Value::Object),
+            Some(json!({"year": 3}))
+        );
         assert!(patch.roles.is_none() && patch.email.is_none());
     }
 
