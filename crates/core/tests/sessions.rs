@@ -395,6 +395,8 @@ async fn the_default_key_seals_until_a_key_is_required() {
     open(&lenient, &token, Some("gomaluum-default-key-2024"))
         .await
         .unwrap();
+    let empty = open(&lenient, &token, Some("")).await;
+    assert_eq!(reason(empty), Reason::MalformedSealKey);
     let settings = Settings {
         sessions: SessionSettings {
             require_key: true,

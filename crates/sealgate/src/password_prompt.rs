@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use sealgate_core::secret::SecretText;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -48,9 +48,12 @@ impl NewPassword {
 
 /// Asks on the terminal; whatever ends it, the terminal is left as it was.
 async fn ask_twice(username: &str) -> Outcome<SecretText> {
+    // In this order: no signal finds the terminal hidden and nobody who hears of it.
+    let mut stop = Stop::listen()?;
     let _hidden = Hidden::begin()?;
-    let password = ask(&format!("New password of {}: ", shown(username))).await?;
-    let again = ask("The same again: ").await?;
+    let question = format!("New password of {}: ", shown(username));
+    let password = ask(&question, &mut stop).await?;
+    let again = ask("The same again: ", &mut stop).await?;
     if password == again {
         Ok(password)
     } else {
@@ -60,15 +63,8 @@ async fn ask_twice(username: &str) -> Outcome<SecretText> {
     }
 }
 
-/// Asks once. A signal that ends programs ends the asking, and the program by way of its error.
-async fn ask(question: &str) -> Outcome<SecretText> {
-    let cancelled = || Failure::new("no password was given: nothing was changed");
-    let mut stop = [
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::hangup())?,
-    ];
-    let [interrupt, terminate, hangup] = &mut stop;
+/// Asks once. What ends programs ends the asking, and the program by way of its error.
+async fn ask(question: &str, stop: &mut Stop) -> Outcome<SecretText> {
     let mut stderr = io::stderr();
     write!(stderr, "{question}")?;
     stderr.flush()?;
@@ -81,13 +77,36 @@ async fn ask(question: &str) -> Outcome<SecretText> {
     });
     let typed = tokio::select! {
         typed = typed => typed.map_err(io::Error::other)?,
-        _ = interrupt.recv() => Ok(None),
-        _ = terminate.recv() => Ok(None),
-        _ = hangup.recv() => Ok(None),
+        () = stop.asked() => Ok(None),
     };
     // The line break that was typed did not show either; the terminal may be gone.
     let _ = writeln!(stderr);
-    typed?.ok_or_else(cancelled)
+    typed?.ok_or_else(|| Failure::new("no password was given: nothing was changed"))
+}
+
+/// The signals that end programs.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Stop {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => (),
+            _ = self.terminate.recv() => (),
+            _ = self.hangup.recv() => (),
+        }
+    }
 }
 
 /// A terminal on which what is typed does not show, until this is dropped.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use sealgate_core::authority::Authority;
 use sealgate_core::clock::{Clock, SystemClock, Timestamp};
-use sealgate_core::identity::IdentityProvider;
 use sealgate_core::random::{Random, SystemRandom};
 use sealgate_store::{Sqlite, SqliteOptions};
 
 use crate::data_dir::DataDir;
-use crate::directory;
+use crate::directory::{self, Directory};
 use crate::exit::{Failure, Outcome};
 use crate::master_key;
 use crate::settings::Settings;
@@ -31,6 +30,8 @@ pub struct Opened {
     pub authority: Arc<Authority>,
     /// The master key's file, if it was made just now: whoever started this has to hear of it.
     pub new_master_key: Option<PathBuf>,
+    /// Whether users' passwords travel to a directory outside in the clear.
+    pub is_directory_plaintext: bool,
 }
 
 /// Opens the store for what needs no directory outside: a key can be revoked while that one is
@@ -51,7 +52,7 @@ pub async fn open_with_directory(
     settings: &Settings,
     missing: Missing,
 ) -> Outcome<Opened> {
-    let directory = directory::of(&settings.identity)?.map(|found| found.provider);
+    let directory = directory::of(&settings.identity)?;
     assemble(place, settings, missing, directory).await
 }
 
@@ -59,7 +60,7 @@ async fn assemble(
     place: &DataDir,
     settings: &Settings,
     missing: Missing,
-    directory: Option<Arc<dyn IdentityProvider>>,
+    directory: Option<Directory>,
 ) -> Outcome<Opened> {
     if missing == Missing::Refuse && !place.has_store() {
         let message = format!("there is no store at {}", place.database.display());
@@ -92,12 +93,14 @@ async fn assemble(
     let store = opening.await?;
     let settings = settings.authority();
     let mut authority = Authority::new(Arc::new(store), clock, random, &master, settings);
+    let is_directory_plaintext = directory.as_ref().is_some_and(|it| it.is_plaintext);
     if let Some(directory) = directory {
-        authority = authority.with_directory(directory);
+        authority = authority.with_directory(directory.provider);
     }
     Ok(Opened {
         authority: Arc::new(authority),
         new_master_key,
+        is_directory_plaintext,
     })
 }
 

@@ -38,9 +38,10 @@ fn answer(stream: &TcpStream) {
     reader.read_exact(&mut body).expect("a body");
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     let is_right = body == json!({"matric": "ada", "pin": PASSWORD});
-    let (status, answer) = match is_right {
-        true => ("200 OK", r#"{"name":"Ada","kulliyyah":"KICT"}"#),
-        false => ("401 Unauthorized", "{}"),
+    let (status, answer) = if is_right {
+        ("200 OK", r#"{"name":"Ada","kulliyyah":"KICT"}"#)
+    } else {
+        ("401 Unauthorized", "{}")
     };
     let length = answer.len();
     let _ = write!(

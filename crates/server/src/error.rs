@@ -2,20 +2,20 @@
 //! return a [`Problem`]; the layer `envelope` writes it out, with the request's
 //! identifier, and sends what is not for the caller to the audit log and the operator's log.
 
+mod headers;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, StatusCode};
 use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::redact::redact;
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use crate::layer::rate_limit::{self, seconds};
 
 /// What every error looks like, from whatever layer it comes.
 #[derive(Debug, Serialize, ToSchema)]
@@ -254,74 +254,8 @@ impl Problem {
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for challenge in self.challenges(seal_key) {
-            headers.append(WWW_AUTHENTICATE, challenge);
-        }
-        if let Some(wait) = self.retry_after() {
-            headers.insert(RETRY_AFTER, seconds(wait).into());
-        }
-        if let Self::Forbidden(denied) = self {
-            describe_limit(headers, &denied.reason);
-        }
+        self.add_headers(headers, seal_key);
     }
-
-    /// When to come back, if that is known.
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Forbidden(denied) => match denied.reason {
-                Reason::RateLimited { retry_after, .. }
-                | Reason::AddressLimited { retry_after, .. }
-                | Reason::TooManyAttempts { retry_after, .. } => Some(retry_after),
-                _ => None,
-            },
-            Self::Busy(retry_after) => Some(*retry_after),
-            Self::Unavailable(..) | Self::DirectoryUnavailable(_) => Some(Duration::from_secs(1)),
-            _ => None,
-        }
-    }
-
-    /// The challenges of a 401 (RFC 9110 section 11.6.1, RFC 6750 section 3): for the credential that
-    /// is wanted, or for either. That of a login is of no registered scheme, so that no browser asks
-    /// for the password itself.
-    fn challenges(&self, seal_key: &HeaderName) -> Vec<HeaderValue> {
-        use CredentialKind::{Key, SealKey, Session, Token};
-        let text = HeaderValue::from_static;
-        let bearer = || text(r#"Bearer realm="sealgate""#);
-        let bad_bearer = || text(r#"Bearer realm="sealgate", error="invalid_token""#);
-        let key = || text(r#"ApiKey realm="sealgate", header="X-API-Key""#);
-        match self {
-            Self::CredentialMissing(None, _) | Self::CredentialRefused(Key, _) => {
-                vec![bearer(), key()]
-            }
-            Self::CredentialMissing(Some(Key), _) => vec![key()],
-            Self::CredentialMissing(Some(Token | Session), _) => vec![bearer()],
-            Self::CredentialRefused(Token, _) => vec![bad_bearer(), key()],
-            Self::CredentialRefused(Session, _) => vec![bad_bearer()],
-            Self::CredentialMissing(Some(SealKey), _)
-            | Self::CredentialRefused(SealKey, _)
-            | Self::WrongSealKey(StatusCode::UNAUTHORIZED, _) => {
-                let text = format!(r#"ApiKey realm="sealgate", header="{seal_key}""#);
-                HeaderValue::try_from(text).into_iter().collect()
-            }
-            Self::LoginRefused(_) => vec![text(r#"Password realm="sealgate""#)],
-            _ => Vec::new(),
-        }
-    }
-}
-
-/// Says what the limit is that was reached.
-fn describe_limit(headers: &mut HeaderMap, reason: &Reason) {
-    let (policy, limit, retry_after) = match reason {
-        Reason::RateLimited { limit, retry_after } => (rate_limit::KEY, *limit, *retry_after),
-        Reason::AddressLimited { limit, retry_after } => {
-            (rate_limit::ADDRESS, *limit, *retry_after)
-        }
-        Reason::TooManyAttempts { retry_after, .. } => {
-            (rate_limit::login(*retry_after), 1, *retry_after)
-        }
-        _ => return,
-    };
-    rate_limit::describe(headers, &policy, limit, 0, seconds(retry_after));
 }
 
 const fn missing_message(wanted: Option<CredentialKind>) -> &'static str {

@@ -159,9 +159,10 @@ impl Authority {
     ) -> Result<Session, Error> {
         let now = self.now();
         self.ensure_fresh(now).await?;
+        let default_key = self.settings.sessions.seal_keys.default_key.expose();
         let print = self
             .sessions
-            .fingerprint_of_both(token, seal_key.unwrap_or_default());
+            .fingerprint_of_both(token, seal_key.unwrap_or(default_key));
         if let Some(open) = self.sessions.find(print)
             && let Some(session) = self.remembered(open, address, now)?
         {
@@ -380,7 +381,7 @@ impl Authority {
     async fn end_one(&self, id: Uuid, last_expiry: Timestamp, event: Event) -> Result<(), Error> {
         if self.revocations.len() >= MAX_REVOCATIONS {
             return Err(Error::Busy {
-                retry_after: Duration::from_secs(60),
+                retry_after: Duration::from_mins(1),
             });
         }
         let revocation = Revocation::new(Subject::Token(id), last_expiry);

@@ -18,7 +18,7 @@ use super::Context;
 use crate::exit::{Failure, Outcome};
 use crate::settings::{Settings, WrongKeyStatus};
 use crate::wiring::{self, Missing, now};
-use crate::{cli, data_dir, directory, master_key, metrics, server};
+use crate::{cli, data_dir, master_key, metrics, server};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -96,7 +96,7 @@ pub async fn run(context: Context) -> Outcome {
         tracing::warn!("{}", master_key::notice(&path));
     }
     announce(&context, &authority, &listener, tls.is_some()).await?;
-    warn_of_sessions(settings)?;
+    warn_of_sessions(settings, &authority, opened.is_directory_plaintext);
     let http = http_settings(settings, tls.is_some(), metrics::install()?);
     server::run(authority, listener, http, tls, signals.asked_to_stop())
         .await
@@ -123,7 +123,7 @@ fn http_settings(settings: &Settings, tls: bool, metrics: metrics::Render) -> Ht
 }
 
 /// Says what makes users' sessions less safe than they could be.
-fn warn_of_sessions(settings: &Settings) -> Outcome {
+fn warn_of_sessions(settings: &Settings, authority: &Authority, is_directory_plaintext: bool) {
     if settings.sessions.takes_well_known_key() {
         tracing::warn!(
             "sessions of clients that send no {} are sealed with the default key, which everybody \
@@ -131,14 +131,13 @@ fn warn_of_sessions(settings: &Settings) -> Outcome {
             settings.sessions.header
         );
     }
-    if let Some(directory) = directory::of(&settings.identity)? {
-        let place = directory.provider.describe();
+    if let Some(directory) = authority.directory() {
+        let place = directory.describe();
         tracing::info!("users come from {place}");
-        if directory.is_plaintext {
+        if is_directory_plaintext {
             tracing::warn!("users' passwords travel to {place} in the clear: let it speak TLS");
         }
     }
-    Ok(())
 }
 
 fn load_certificate(settings: &Settings) -> Outcome<Option<Tls>> {

@@ -83,6 +83,10 @@ struct Rotate {
     force: bool,
 }
 
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are help texts, not Markdown"
+)]
 #[derive(clap::Args, Debug)]
 #[command(after_help = IMPORT)]
 struct Import {
@@ -255,6 +259,8 @@ fn print_all(keys: &[SessionKeyView], output: &Output, now: Timestamp) -> Outcom
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -264,7 +270,11 @@ mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut text = String::new();
+        for byte in bytes {
+            write!(text, "{byte:02x}").unwrap();
+        }
+        text
     }
 
     #[test]
@@ -272,7 +282,7 @@ mod tests {
         let bytes = key().to_bytes();
         let (seed, public) = (hex(&bytes[..32]), hex(&bytes[32..]));
         for text in [
-            format!("{}{public}\n{public}\n", seed),
+            format!("{seed}{public}\n{public}\n"),
             format!("{}\r\n{public}\r\n", seed.to_uppercase()),
         ] {
             assert_eq!(parse(&text).unwrap().kid(), key().kid());

@@ -104,12 +104,11 @@ impl Identity {
     /// Names the settings that do not fit each other.
     pub fn check(&self) -> Result<(), String> {
         match self.backend {
-            Backend::Embedded => Ok(()),
             Backend::Http if self.http.url.is_none() => {
                 Err("identity.backend is \"http\" and identity.http.url is not set".to_owned())
             }
-            Backend::Http => Ok(()),
             Backend::Ldap => self.ldap.check(),
+            Backend::Embedded | Backend::Http => Ok(()),
         }
     }
 }

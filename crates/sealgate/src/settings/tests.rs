@@ -1,6 +1,9 @@
 //! What a setting can be, and what is said of what it cannot be.
 
+use hyper::header::HeaderValue;
 use proptest::prelude::*;
+use sealgate_core::seal_key::{PresentedSealKey, SealKeyFormat, SealKeyRules};
+use sealgate_core::secret::SecretText;
 use sealgate_token::jwt::{Claims, issue_hs256};
 use uuid::Uuid;
 
@@ -143,6 +146,25 @@ fn settings_that_do_not_fit_each_other_are_named() {
 }
 
 proptest! {
+    #[test]
+    fn a_default_key_that_is_taken_fits_a_header_and_is_taken_for_no_other_kind(
+        key in "[ -~]{8,128}|gml_[0-9]{1,12}_[0-9a-f]{40,64}|[0-9a-fA-F]{38,60}|\\PC{6,40}",
+    ) {
+        let table = toml::Table::from_iter([("default_key".to_owned(), key.clone().into())]);
+        let settings = Sessions::deserialize(table);
+        if let Some(settings) = settings.ok().filter(|settings| settings.check().is_ok()) {
+            prop_assert!(HeaderValue::from_str(&key).is_ok_and(|header| header == key));
+            let rules = settings.core().seal_keys;
+            let other = SealKeyRules {
+                default_key: SecretText::new("another default key".to_owned()),
+                ..rules.clone()
+            };
+            let format = PresentedSealKey::parse(Some(&key), &rules).map(|key| key.format());
+            prop_assert_eq!(format, Ok(SealKeyFormat::Default));
+            prop_assert!(PresentedSealKey::parse(Some(&key), &other).is_err());
+        }
+    }
+
     #[test]
     fn an_issuer_that_is_taken_can_be_issued(iss in "\\PC{0,80}|[ -~]{1,260}|(?s).{0,8}") {
         let tokens = toml::Table::from_iter([("issuer".to_owned(), iss.clone().into())]);

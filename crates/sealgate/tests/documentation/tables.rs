@@ -124,6 +124,7 @@ fn every_reason_of_a_refusal_is_in_the_table() {
     let tokens = quoted(function(tokens)).map(str::to_owned);
     let of_authority = [
         "lifetime_over",
+        "session_ended",
         "sessions_ended",
         "token_revoked",
         "unknown_signing_key",

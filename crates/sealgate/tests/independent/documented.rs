@@ -84,7 +84,7 @@ fn pyseto_opens_the_token_of_the_page_and_finds_what_the_page_says_is_in_it() {
     assert_eq!(opened["kid"], word(&page, "k4.pid."), "{opened}");
     assert_eq!(opened["claims"]["data"], word(&page, "v4.local."));
     let shown = page
-        .split("`")
+        .split('`')
         .find(|code| code.starts_with(r#"{"username":"#))
         .expect("the page shows user data");
     let shown: Value = serde_json::from_str(shown).expect("user data of JSON");

@@ -18,14 +18,11 @@ impl<'a> Pyseto<'a> {
     /// All the answers, in the order of the questions.
     #[track_caller]
     pub fn ask(&self, questions: &[Value]) -> Vec<Value> {
-        let asked: String = questions.iter().map(|asked| format!("{asked}\n")).collect();
+        let asked: Vec<String> = questions.iter().map(Value::to_string).collect();
         let mut python = tools::python(self.0);
-        let printed = tools::run(python.arg("pyseto_answers.py"), &asked);
-        let answers = printed.lines().map(|line| {
-            let answer: Value = serde_json::from_str(line).expect("an answer as JSON");
-            answer
-        });
-        let answers: Vec<Value> = answers.collect();
+        let printed = tools::run(python.arg("pyseto_answers.py"), &asked.join("\n"));
+        let answer = |line| serde_json::from_str(line).expect("an answer as JSON");
+        let answers: Vec<Value> = printed.lines().map(answer).collect();
         assert_eq!(answers.len(), questions.len(), "answers of pyseto");
         answers
     }

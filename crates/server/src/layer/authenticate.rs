@@ -36,8 +36,9 @@ pub(crate) async fn authenticate(
         StatusCode::TOO_MANY_REQUESTS,
     ];
     if !is_refusal.contains(&response.status()) {
-        let served = Use::of(&server.authority, &arrival, response.status());
-        served.of_key(&server.authority, identity.key_id()).await?;
+        Use::of(&server.authority, &arrival, response.status())
+            .of_key(&server.authority, identity.key_id())
+            .await?;
     }
     if let Some(allowance) = identity.allowance() {
         rate_limit::describe_allowance(response.headers_mut(), allowance);

@@ -5,15 +5,13 @@ use serde_json::json;
 
 use crate::support::{PASSWORD, SEAL_KEY, World, call, get, log_in, post, settings};
 
-#[tokio::test]
-async fn a_bad_login_is_refused_naming_the_field_and_is_no_attempt() {
-    let world = World::new().await;
-    world.user("ada", PASSWORD).await;
+/// What is wrong with the body of a login, and how the message begins.
+fn bad_logins() -> Vec<(Vec<u8>, &'static str)> {
     let login = |name: serde_json::Value, password: serde_json::Value| {
         json!({"username": name, "password": password}).to_string()
     };
     let bytes = |text: &[u8]| text.to_vec();
-    for (body, message) in [
+    vec![
         (bytes(b""), "body: a JSON object is expected"),
         (bytes(b"null"), "body: a JSON object is expected"),
         (bytes(b"[\"ada\",\"x\"]"), "body: a JSON object is expected"),
@@ -72,7 +70,14 @@ async fn a_bad_login_is_refused_naming_the_field_and_is_no_attempt() {
             login(json!("ada\r\n"), json!("hunter2")).into(),
             "username: it has no control characters",
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn a_bad_login_is_refused_naming_the_field_and_is_no_attempt() {
+    let world = World::new().await;
+    world.user("ada", PASSWORD).await;
+    for (body, message) in bad_logins() {
         let answer = post("/api/auth/login").json_text(body).send(&world).await;
         let told = answer.error(400, "invalid_request");
         assert!(told.starts_with(message), "{told}");

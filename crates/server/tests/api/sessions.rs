@@ -203,7 +203,7 @@ async fn a_session_ends_if_it_is_not_renewed_and_at_the_longest_lifetime_in_any_
 }
 
 #[tokio::test]
-async fn a_token_that_was_logged_out_is_dead_in_every_process() {
+async fn a_session_that_was_logged_out_is_dead_in_every_process_with_all_its_tokens() {
     let world = world_with_ada().await;
     let second = world.second().await;
     for method in ["GET", "POST"] {
@@ -213,14 +213,18 @@ async fn a_token_that_was_logged_out_is_dead_in_every_process() {
         );
         let warm = get("/api/profile").token(&token).seal_key(SEAL_KEY);
         warm.send(&second).await.ok();
+        let renewal = post("/api/auth/token/renew").token(&token);
+        let renewed = token_of(&renewal.seal_key(SEAL_KEY).send(&world).await);
         // No seal key is needed.
         let answer = call(method, "/api/auth/logout").token(&token);
         let answer = answer.send(&world).await;
         assert_eq!(answer.ok(), json!({"message": "Logged out successfully"}));
         second.authority.sync().await.unwrap();
         for world in [&world, &second] {
-            let profile = get("/api/profile").token(&token).seal_key(SEAL_KEY);
-            profile.send(world).await.error(401, "invalid_token");
+            for token in [&token, &renewed] {
+                let profile = get("/api/profile").token(token).seal_key(SEAL_KEY);
+                profile.send(world).await.error(401, "invalid_token");
+            }
             assert!(is_alive(world, &other).await);
         }
         assert!(!is_alive(&world.second().await, &token).await);

@@ -78,7 +78,7 @@ impl World {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(ManualClock::at(START));
         let seeds = Arc::new(AtomicU64::new(7));
-        Self::start(directory, clock, settings, http, seeds, None).await
+        Box::pin(Self::start(directory, clock, settings, http, seeds, None)).await
     }
 
     /// A server whose users come from a directory outside.
@@ -87,14 +87,23 @@ impl World {
         let clock = Arc::new(ManualClock::at(START));
         let seeds = Arc::new(AtomicU64::new(7));
         let http = HttpSettings::default();
-        Self::start(directory, clock, settings(), http, seeds, Some(users)).await
+        let users = Some(users);
+        Box::pin(Self::start(
+            directory,
+            clock,
+            settings(),
+            http,
+            seeds,
+            users,
+        ))
+        .await
     }
 
     /// Another process on the same store.
     pub async fn second(&self) -> Self {
         let (directory, seeds) = (Arc::clone(&self.directory), Arc::clone(&self.seeds));
         let (clock, http) = (self.clock.clone(), HttpSettings::default());
-        Self::start(directory, clock, settings(), http, seeds, None).await
+        Box::pin(Self::start(directory, clock, settings(), http, seeds, None)).await
     }
 
     async fn start(

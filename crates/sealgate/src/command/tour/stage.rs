@@ -131,7 +131,8 @@ impl Stage {
             .stderr(Stdio::piped())
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(input.as_bytes()).await?;
+            // It may have stopped reading, and then says why itself.
+            let _ = stdin.write_all(input.as_bytes()).await;
         }
         Ok(child.wait_with_output().await?)
     }

@@ -18,7 +18,7 @@ Examples:
       --role student --role tutor --attribute year=2
   sealgate user add --username ada --password-stdin < password.txt
 
-The password is asked for twice on a terminal, or is the first line of standard input. All of this is
+The password is asked for twice on a terminal, or is the first line of standard input. The rest is
 sealed into the user's sessions, up to 4096 bytes as JSON.";
 
 /// The arguments.

@@ -27,8 +27,8 @@ Examples:
   sealgate user update --username ada --role student --role tutor
   sealgate user update --username ada --attribute year=3 --attribute faculty=null
 
---role replaces all roles; --attribute changes the attributes that it names, and null takes one away.
-What is changed shows in sessions that begin after it.";
+--role replaces all roles; --attribute changes the attributes that it names, and null takes one
+away. What is changed shows in sessions that begin after it.";
 
 const PASSWD: &str = "\
 Examples:

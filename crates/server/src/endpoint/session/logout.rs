@@ -1,4 +1,4 @@
-//! `POST` and `GET /api/auth/logout`: a token is dead from now on.
+//! `POST` and `GET /api/auth/logout`: a session, or an access token, is dead from now on.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::extract::{EitherToken, PresentedSession};
 use crate::openapi::Guarded;
 
-/// A token that is dead.
+/// A session or a token that is dead.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct LoggedOut {
     /// That it is done.
@@ -22,8 +22,9 @@ pub(crate) struct LoggedOut {
 
 /// Log out
 ///
-/// Ends this token, a session's or an access token, within a second on every server; other tokens of
-/// the user or the key live on. The seal key is not needed.
+/// Ends a session with all its tokens, those it was renewed with too, or one access token; within a
+/// second on every server. Other sessions of the user, and other tokens of the key, live on. The seal key
+/// is not needed.
 #[utoipa::path(
     post,
     path = "/api/auth/logout",

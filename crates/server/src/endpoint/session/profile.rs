@@ -24,13 +24,7 @@ pub(crate) struct UserProfile {
     #[schema(example = "Profile retrieved successfully")]
     message: &'static str,
     /// What the directory told of the user at login.
-    #[schema(value_type = Object, example = json!({
-        "username": "ada",
-        "display_name": "Ada Lovelace",
-        "email": "ada@example.com",
-        "roles": ["student"],
-        "attributes": {}
-    }))]
+    #[schema(value_type = Object)]
     data: (),
 }
 
@@ -43,7 +37,21 @@ pub(crate) struct UserProfile {
     tag = "Sessions",
     security(("SessionAuth" = [], "SealKeyAuth" = []), ("SessionAuth" = [])),
     responses(
-        (status = 200, description = "The user's data", body = UserProfile),
+        (
+            status = 200,
+            description = "The user's data",
+            body = UserProfile,
+            example = json!({
+                "message": "Profile retrieved successfully",
+                "data": {
+                    "username": "ada",
+                    "display_name": "Ada Lovelace",
+                    "email": "ada@example.com",
+                    "roles": ["student"],
+                    "attributes": {"matric_no": "2110001"}
+                }
+            }),
+        ),
         Guarded,
         Scoped,
     ),
