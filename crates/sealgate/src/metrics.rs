@@ -67,6 +67,10 @@ fn describe() {
         ::metrics::Unit::Seconds,
         "How late a change made by another process could be here"
     );
+    ::metrics::describe_gauge!(
+        "sealgate_revocations",
+        "Tokens, sessions and users' logins that were ended and are not expired yet"
+    );
     ::metrics::describe_counter!(
         "sealgate_upkeep_failures_total",
         "What a server does besides answering and could not do, by chore"

@@ -118,6 +118,9 @@ fn measure_lag(authority: &Authority) {
     #[expect(clippy::cast_precision_loss, reason = "exact for 285,000 years")]
     let seconds = authority.staleness_millis(authority.now()) as f64 / 1_000.0;
     metrics::gauge!("sealgate_feed_lag_seconds").set(seconds);
+    #[expect(clippy::cast_precision_loss, reason = "there are a million at most")]
+    let revocations = authority.revocation_count() as f64;
+    metrics::gauge!("sealgate_revocations").set(revocations);
 }
 
 /// Does a chore at its cadence until the end. Each has a task of its own, so none waits for

@@ -211,7 +211,11 @@ impl Authority {
                 .with_details([("kid", Value::from(key.kid()))]),
         ];
         let mut changes = Vec::new();
-        if let Some(verify_until) = retire_until {
+        let records = self.store.session_keys().await?;
+        let signs = |record: &SessionKeyRecord| record.verify_until.is_none();
+        if let Some(verify_until) = retire_until
+            && records.iter().any(signs)
+        {
             changes.push(Change::RetireSessionKeys { verify_until });
             let details = [("verify_until", Value::from(verify_until.to_string()))];
             events.push(

@@ -435,6 +435,12 @@ impl Authority {
         self.forget_session_keys().await
     }
 
+    /// How many tokens, sessions and users' epochs are known to be ended before they expire.
+    #[must_use]
+    pub fn revocation_count(&self) -> usize {
+        self.revocations.len()
+    }
+
     /// Reads every revocation that is still needed.
     pub(super) async fn load_revocations(&self) -> Result<(), Error> {
         const AT_ONCE: u32 = 5_000;

@@ -112,7 +112,7 @@ pub struct Passwords {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Requests a minute from one address where no credential is needed.
+    /// Requests a minute from one address for making and checking seal keys.
     #[serde(deserialize_with = "within::<1, 1_000_000, _>")]
     pub anonymous_per_minute: u32,
 }

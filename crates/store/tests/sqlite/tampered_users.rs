@@ -115,7 +115,10 @@ async fn a_password_and_a_profile_belong_to_their_user() {
              WHERE username_folded = 'user-1'"
         );
         assert_eq!(place.tamper(&moved).await, 1);
-        is_unreadable(store.user("user-1").await, &format!("user_account.{column}"));
+        is_unreadable(
+            store.user("user-1").await,
+            &format!("user_account.{column}"),
+        );
         assert_eq!(store.user("user-2").await.unwrap(), Some(full_user(2)));
     }
 }
