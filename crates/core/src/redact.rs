@@ -54,8 +54,20 @@ const fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
+/// The names and the public halves of signing keys (PASERK), which everybody may know.
+fn is_public_key(word: &str) -> bool {
+    let bodies = [("k4.pid.", 44), ("k4.public.", 43)];
+    bodies.iter().any(|(start, length)| {
+        word.strip_prefix(start)
+            .is_some_and(|body| body.len() == *length && !body.contains('.'))
+    })
+}
+
 /// A whole word is secret if one of its dotted parts is, or if it begins like a token.
 fn looks_secret(word: &str) -> bool {
+    if is_public_key(word) {
+        return false;
+    }
     let begins_like_token = ["eyJ", "v4.local.", "v4.public.", "sg1."];
     begins_like_token
         .iter()
@@ -124,6 +136,26 @@ mod tests {
             "a-very-long-slug-of-an-article-about-nothing-at-all",
         ] {
             assert_eq!(redact(text), text);
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_signing_key_is_shown_and_its_secret_is_not() {
+        let (id, body) = (
+            "k4.pid.9ShR3xc8-qVJ_di0tc9nx0IDIqbatdeM2mqLFBJsKRHs",
+            "Aa1-".repeat(11),
+        );
+        let public = format!("k4.public.{}", &body[..43]);
+        for shown in [id, public.as_str()] {
+            assert_eq!(redact(shown), shown);
+        }
+        for secret in [
+            format!("k4.secret.{body}{body}"),
+            format!("k4.local.{}", &body[..43]),
+            format!("k4.pid.{body}{body}"),
+            format!("k4.public.{body}.{body}"),
+        ] {
+            assert!(!redact(&secret).contains(&body[..20]), "{secret}");
         }
     }
 

@@ -124,6 +124,12 @@ impl Revocations {
             })
     }
 
+    /// The last epoch of a user's that is over, as far as known; the folded name.
+    #[must_use]
+    pub fn last_epoch(&self, name: &str) -> Option<i64> {
+        self.read(|lists| lists.users.get(name).map(|ended| ended.epoch))
+    }
+
     /// Takes revocations in. Of two of one user the later epoch stays.
     pub fn add(&self, revocations: &[Revocation]) {
         if revocations.is_empty() {

@@ -157,10 +157,10 @@ pub trait Store: Send + Sync {
     /// If the store cannot be written.
     async fn forget_revocations(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
 
-    /// The keys that sign or once signed session tokens, newest first.
+    /// The keys that sign or once signed session tokens, newest first; without those that are damaged.
     ///
     /// # Errors
-    /// If the store cannot be read, or a key in it cannot be decrypted.
+    /// If the store cannot be read.
     async fn session_keys(&self) -> Result<Vec<SessionKeyRecord>, StoreError>;
 
     /// Counts and facts for `doctor` and the metrics.

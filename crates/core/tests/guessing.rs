@@ -8,6 +8,8 @@ use std::time::Duration;
 use sealgate_core::audit::Action;
 use sealgate_core::authority::{Authority, LoggedIn};
 use sealgate_core::error::{Error, Reason};
+use sealgate_core::identity::{IdentityProvider, NotIdentified, UserData};
+use sealgate_core::secret::SecretText;
 
 use support::{PASSWORD, Site, add_user, log_in, quick, reason};
 
@@ -114,6 +116,70 @@ async fn a_known_address_is_no_way_around_the_back_off() {
     guess_until_stopped(&authority, "ada", HOME).await;
     // Nor does ada's address make it any easier to guess at bob.
     guess_until_stopped(&authority, "bob", HOME).await;
+}
+
+#[tokio::test]
+async fn whoever_shares_an_address_with_many_users_cannot_try_all_of_them_for_long() {
+    let site = Site::new();
+    let authority = server(&site).await;
+    let names: Vec<String> = (0..60).map(|number| format!("student{number}")).collect();
+    for name in &names {
+        add_user(&authority, name).await;
+        attempt(&authority, name, PASSWORD, HOME).await.unwrap();
+    }
+    let mut guesses = 0;
+    for _ in 0..6 {
+        for name in &names {
+            match reason(attempt(&authority, name, "guess", HOME).await) {
+                Reason::LoginFailed { .. } => guesses += 1,
+                Reason::TooManyAttempts { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    // Three for each, and not six; who did not mistype is not kept out meanwhile.
+    assert!((150..=182).contains(&guesses), "{guesses}");
+    add_user(&authority, "ada").await;
+    site.clock.advance_millis(3_600_000);
+    authority.sync().await.unwrap();
+    attempt(&authority, "ada", PASSWORD, HOME).await.unwrap();
+    guess_until_stopped(&authority, "student0", HOME).await;
+    attempt(&authority, "ada", "mistyped", HOME).await.ok();
+    attempt(&authority, "ada", PASSWORD, HOME).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_attempt_that_nobody_judged_is_in_the_log_too() {
+    struct Away;
+    #[async_trait::async_trait]
+    impl IdentityProvider for Away {
+        async fn identify(&self, _: &str, _: &SecretText) -> Result<UserData, NotIdentified> {
+            Err(NotIdentified::Unavailable("it is away".to_owned()))
+        }
+        fn describe(&self) -> String {
+            "away".to_owned()
+        }
+    }
+    let site = Site::new();
+    let store = site.store().await;
+    let authority = site.authority(store, quick());
+    let authority = Box::new(authority.with_directory(std::sync::Arc::new(Away)));
+    authority.start().await.unwrap();
+    let refused = attempt(&authority, "ada", "hunter2hunter2", HOME).await;
+    assert!(matches!(refused, Err(Error::DirectoryUnavailable(_))));
+    authority.write_refusals().await.unwrap();
+    let query = sealgate_core::audit::Query {
+        limit: 10,
+        ..sealgate_core::audit::Query::default()
+    };
+    let records = authority.store().audit(&query).await.unwrap();
+    let event = &records[0].event;
+    assert_eq!(
+        (event.action, event.status),
+        (Action::LoginFailed, Some(503))
+    );
+    assert!(event.details.contains("directory_unavailable"));
+    assert!(!format!("{records:?}").contains("hunter2"));
 }
 
 #[tokio::test]

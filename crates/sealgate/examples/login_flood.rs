@@ -1,7 +1,9 @@
-//! The load of `bench/logins.sh`: a session that is used at an even pace, and a flood of wrong logins.
+//! The load of `bench/logins.sh`: a session that is used at an even pace, a flood of wrong logins, and
+//! a crowd that asks for nothing which costs anything, as often.
 //!
 //!     login_flood probe ADDRESS SECONDS      a line of standard input: a session token
 //!     login_flood flood ADDRESS SECONDS      a line: a user's name; another: the password
+//!     login_flood crowd ADDRESS SECONDS      the same two lines
 //!
 //! It goes to a loopback address alone, for a minute at most, and no faster than the constants say.
 
@@ -28,7 +30,7 @@ use tokio::time::interval;
 const MOST_SECONDS: u64 = 60;
 /// Between two requests for the profile: 200 a second.
 const PROBE_PERIOD: Duration = Duration::from_millis(5);
-/// Between two wrong logins: 1,000 a second.
+/// Between two wrong logins, or two of the crowd: 1,000 a second.
 const FLOOD_PERIOD: Duration = Duration::from_millis(1);
 /// Enough that those which wait for a hash do not hold up the others.
 const FLOOD_CONNECTIONS: usize = 192;
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [what, address, seconds] = &arguments[..] else {
-        return Err("usage: login_flood probe|flood ADDRESS SECONDS".into());
+        return Err("usage: login_flood probe|flood|crowd ADDRESS SECONDS".into());
     };
     let address: SocketAddr = address.parse()?;
     if !address.ip().is_loopback() {
@@ -71,14 +73,15 @@ fn run() -> Result<(), Failure> {
             let token = line()?;
             runtime.block_on(probe(address, seconds, &token))
         }
-        "flood" => {
+        "flood" | "crowd" => {
+            let is_flood = what == "flood";
             let user = User {
                 name: line()?,
                 password: line()?,
             };
-            LocalSet::new().block_on(&runtime, flood(address, seconds, user))
+            LocalSet::new().block_on(&runtime, many(address, seconds, user, is_flood))
         }
-        _ => Err("either `probe` or `flood`".into()),
+        _ => Err("either `probe`, `flood` or `crowd`".into()),
     }
 }
 
@@ -105,7 +108,7 @@ async fn probe(address: SocketAddr, seconds: Duration, token: &str) -> Result<()
         let due = ticks.tick().await.into_std();
         // Where an answer came so late that the next request was due before it, that one has waited.
         let from = if free_since > due { due } else { now() };
-        let status = connection.profile(token).await?;
+        let status = connection.get("/api/profile", Some(token)).await?;
         free_since = now();
         if status != 200 {
             return Err(format!("the profile was answered with {status}").into());
@@ -115,8 +118,14 @@ async fn probe(address: SocketAddr, seconds: Duration, token: &str) -> Result<()
     print_lines(&took)
 }
 
-/// Sends wrong logins at an even pace, and the user's own now and then; prints what became of them.
-async fn flood(address: SocketAddr, seconds: Duration, user: User) -> Result<(), Failure> {
+/// Sends wrong logins at an even pace, or what costs nothing, and the user's own logins now and then;
+/// prints what became of them.
+async fn many(
+    address: SocketAddr,
+    seconds: Duration,
+    user: User,
+    is_flood: bool,
+) -> Result<(), Failure> {
     let tickets = Rc::new(Semaphore::new(0));
     let statuses = Rc::new(RefCell::new(BTreeMap::<u16, u32>::new()));
     let user = Rc::new(user);
@@ -128,7 +137,11 @@ async fn flood(address: SocketAddr, seconds: Duration, user: User) -> Result<(),
             while let Ok(ticket) = tickets.acquire().await {
                 ticket.forget();
                 let (from, account) = random.wrong_login(&user.name);
-                let status = connection.log_in(&from, &account, "not the password").await;
+                let status = if is_flood {
+                    connection.log_in(&from, &account, "not the password").await
+                } else {
+                    connection.get("/healthz", None).await
+                };
                 // A connection that broke counts as an answer of its own.
                 *statuses
                     .borrow_mut()
@@ -148,7 +161,7 @@ async fn flood(address: SocketAddr, seconds: Duration, user: User) -> Result<(),
     tickets.close();
     let logins = users.await??;
     let report = json!({
-        "wrong": *statuses.borrow(),
+        "many": *statuses.borrow(),
         "unsent": unsent,
         "user_statuses": logins.iter().map(|login| login.0).collect::<Vec<_>>(),
         "user_ms": logins.iter().map(|login| login.1.as_millis()).collect::<Vec<_>>(),
@@ -211,13 +224,14 @@ impl Connection {
         Ok(Self { address, sender })
     }
 
-    async fn profile(&mut self, token: &str) -> Result<u16, hyper::Error> {
-        let request = Request::get("/api/profile")
-            .header("Host", self.address.to_string())
-            .header("Authorization", format!("Bearer {token}"))
-            .body(Full::default())
-            .expect("a request of valid parts");
-        self.status(request).await
+    async fn get(&mut self, path: &str, token: Option<&str>) -> Result<u16, hyper::Error> {
+        let mut request = Request::get(path).header("Host", self.address.to_string());
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(Full::default());
+        self.status(request.expect("a request of valid parts"))
+            .await
     }
 
     async fn log_in(

@@ -3,13 +3,26 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Ran, Response, Server};
+use self::slapd::Slapd;
+use crate::support::{Home, Ran, Response, Server, Stopwatch};
+
+#[path = "../../identity/tests/ldap/slapd.rs"]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "the tests of LDAP itself use more of it, and stop where it fails"
+)]
+mod slapd;
 
 const PASSWORD: &str = "correct horse battery";
+const WRONG_PASSWORD: &str = "battery horse incorrect";
 
 fn log_in(server: &Server, password: &str) -> Response {
     let body = json!({"username": "ada", "password": password});
@@ -38,16 +51,17 @@ fn answer(stream: &TcpStream) {
     reader.read_exact(&mut body).expect("a body");
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     let is_right = body == json!({"matric": "ada", "pin": PASSWORD});
-    let (status, answer) = if is_right {
-        ("200 OK", r#"{"name":"Ada","kulliyyah":"KICT"}"#)
+    let (status, cookie, answer) = if is_right {
+        let cookie = "Set-Cookie: MOD_AUTH_CAS=ticket-of-ada; Path=/; HttpOnly\r\n";
+        ("200 OK", cookie, r#"{"name":"Ada","kulliyyah":"KICT"}"#)
     } else {
-        ("401 Unauthorized", "{}")
+        ("401 Unauthorized", "", "{}")
     };
     let length = answer.len();
     let _ = write!(
         &mut &*stream,
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{answer}"
+        "HTTP/1.1 {status}\r\n{cookie}Content-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{answer}"
     );
 }
 
@@ -60,22 +74,173 @@ fn of_portal(command: &mut Command, url: &str) {
         .env("SEALGATE_IDENTITY_HTTP_SUCCESS", "200, 201");
 }
 
+/// A command in a home whose users come from a portal.
+fn portal_command(home: &Home, url: &str, arguments: &[&str]) -> Ran {
+    let mut command = home.command(arguments);
+    of_portal(&mut command, url);
+    Ran::of(&mut command)
+}
+
+fn token_of(login: &Response) -> String {
+    let token = login.json()["data"]["token"].clone();
+    token.as_str().expect("a token").to_owned()
+}
+
+/// Waits until a session is over, which takes a second at most.
+fn wait_for_the_end(profile: impl Fn() -> Response) {
+    let watch = Stopwatch::start();
+    while profile().status != 401 {
+        assert!(watch.elapsed() < Duration::from_secs(10), "it goes on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn users_come_from_a_login_over_http() {
     let home = Home::new();
     let url = portal();
     let server = Server::start_with(&home, |command| of_portal(command, &url));
-    log_in(&server, "wrong").expect(401);
-    let answer = log_in(&server, PASSWORD).expect(200).json();
-    let token = answer["data"]["token"].as_str().expect("a token");
-    let profile = || server.get("/api/profile").bearer(token).send();
-    assert_eq!(profile().expect(200).json()["data"]["kulliyyah"], "KICT");
+    log_in(&server, WRONG_PASSWORD).expect(401);
+    let token = token_of(&log_in(&server, PASSWORD).expect(200));
+    let profile = || server.get("/api/profile").bearer(&token).send();
+    assert_eq!(
+        profile().expect(200).json()["data"],
+        json!({
+            "username": "ada",
+            "name": "Ada",
+            "kulliyyah": "KICT",
+            "cookies": {"MOD_AUTH_CAS": "ticket-of-ada"},
+        })
+    );
 
-    let logout = &mut home.command(&["user", "logout", "--username", "ada"]);
-    of_portal(logout, &url);
-    Ran::of(logout).success();
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    profile().expect(401);
+    portal_command(&home, &url, &["user", "logout", "--username", "ada"]).success();
+    wait_for_the_end(profile);
+}
+
+#[test]
+fn a_user_of_a_portal_is_no_user_of_the_store() {
+    let home = Home::new();
+    let url = portal();
+    let server = Server::start_with(&home, |command| of_portal(command, &url));
+    log_in(&server, PASSWORD).expect(200);
+    let listed = portal_command(&home, &url, &["user", "list", "--json"]).success();
+    assert_eq!(listed.json()["users"], json!([]));
+    portal_command(&home, &url, &["user", "show", "--username", "ada"])
+        .failure(1, "there is no such user");
+}
+
+#[test]
+fn what_a_portal_is_told_and_tells_is_in_no_log_and_no_file() {
+    let home = Home::new();
+    let url = portal();
+    let server = Server::start_with(&home, |command| {
+        of_portal(command, &url);
+        command.env("SEALGATE_LOG_LEVEL", "trace");
+    });
+    log_in(&server, WRONG_PASSWORD).expect(401);
+    let token = token_of(&log_in(&server, PASSWORD).expect(200));
+    let profile = server.get("/api/profile").bearer(&token).send();
+    profile.expect(200);
+    let (_, log) = server.stop();
+    assert!(log.contains("/api/auth/login"), "{log}");
+
+    let audit = home.run(&["logs", "--limit", "1000", "--json"]).success();
+    for recorded in ["login.failed", "directory_refused", "session.started"] {
+        assert!(audit.stdout.contains(recorded), "{recorded}: {audit:?}");
+    }
+    let mut places = vec![log, audit.stdout];
+    for entry in std::fs::read_dir(home.data_dir()).expect("the data directory") {
+        let bytes = std::fs::read(entry.expect("a file").path()).expect("its bytes");
+        places.push(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    for secret in [PASSWORD, WRONG_PASSWORD, "ticket-of-ada", "KICT", &token] {
+        assert!(places.iter().all(|text| !text.contains(secret)), "{secret}");
+    }
+}
+
+#[test]
+fn users_of_the_store_are_made_with_a_warning_where_nobody_logs_in_as_them() {
+    let home = Home::new();
+    let url = portal();
+    let mut add = home.command(&["user", "add", "--username", "eve", "--password-stdin"]);
+    of_portal(&mut add, &url);
+    let ran = Ran::with_input(&mut add, PASSWORD).success();
+    let warning = "identity.backend names another directory: nobody logs in as a user of this one";
+    assert!(ran.stderr.contains(warning), "{ran:?}");
+    for arguments in [
+        &["user", "list"][..],
+        &["user", "update", "--username", "eve", "--role", "tutor"],
+        &["user", "disable", "--username", "eve"],
+        &["user", "delete", "--username", "eve"],
+    ] {
+        let ran = portal_command(&home, &url, arguments).success();
+        assert!(ran.stderr.contains(warning), "{ran:?}");
+    }
+}
+
+#[test]
+fn users_come_from_a_directory_over_ldaps() {
+    let (home, slapd) = (Home::new(), Slapd::start());
+    let password = "correct horse";
+    write_ldap_settings(&home, &slapd.ldaps(), &slapd.ca_file());
+    let server = Server::start(&home);
+    let attempt = |username: &str, password: &str| {
+        let body = json!({"username": username, "password": password});
+        server.post("/api/auth/login").json(&body).send()
+    };
+    for (username, password) in [("ada", "correct horsf"), ("nobody", password)] {
+        let refused = attempt(username, password).expect(401).json();
+        assert_eq!(refused["error"], "invalid_credentials", "{username}");
+    }
+    let token = token_of(&attempt("ada", password).expect(200));
+    let profile = || server.get("/api/profile").bearer(&token).send();
+    assert_eq!(
+        profile().expect(200).json()["data"],
+        json!({
+            "username": "ada",
+            "dn": "uid=ada,ou=people,dc=example,dc=org",
+            "attributes": {
+                "cn": ["Ada Lovelace", "Augusta Ada King"],
+                "mail": ["ada@example.org"],
+            },
+        })
+    );
+
+    home.run(&["user", "logout", "--username", "ada"]).success();
+    wait_for_the_end(profile);
+    attempt("ada", password).expect(200);
+}
+
+#[test]
+fn a_directory_whose_certificate_somebody_else_signed_is_told_no_password() {
+    let (home, slapd) = (Home::new(), Slapd::start());
+    write_ldap_settings(&home, &slapd.ldaps(), &slapd.other_ca_file());
+    let server = Server::start(&home);
+    let away = log_in(&server, "correct horse").expect(503).json();
+    assert_eq!(away["error"], "directory_unavailable");
+}
+
+/// Settings by which users come from a directory, where an account that may read searches for them.
+fn write_ldap_settings(home: &Home, url: &str, ca_file: &Path) {
+    home.write("ldap-password", "reads users\n");
+    let ca_file = ca_file.display();
+    home.write(
+        "sealgate.toml",
+        &format!(
+            r#"
+[identity]
+backend = "ldap"
+
+[identity.ldap]
+url = "{url}"
+ca_file = "{ca_file}"
+search_base = "ou=people,dc=example,dc=org"
+bind_dn = "cn=reader,dc=example,dc=org"
+bind_password_file = "ldap-password"
+attributes = ["cn", "mail"]
+"#
+        ),
+    );
 }
 
 #[test]

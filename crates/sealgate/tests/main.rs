@@ -8,6 +8,7 @@ mod doctor;
 mod documentation;
 mod durability;
 mod gomaluum;
+mod guessing;
 mod guide;
 mod help;
 mod identity;

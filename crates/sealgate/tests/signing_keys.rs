@@ -1,5 +1,8 @@
 //! `sealgate signing-key`: the keys that sign session tokens.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
 use serde_json::{Value, json};
 
 use crate::support::{Home, Ran, Response, Server};
@@ -110,16 +113,50 @@ fn a_key_is_imported_from_the_variables_of_gomaluum() {
         adjust(&mut command);
         Ran::of(&mut command)
     };
-    import(&|command| {
-        command.env("PASETO_SECRET_KEY", format!("{SEED}{PUBLIC}"));
-    })
-    .failure(2, "PASETO_PUBLIC_KEY is not set");
     let ran = import(&|command| {
         command
             .env("PASETO_SECRET_KEY", format!("{SEED}{PUBLIC}"))
             .env("PASETO_PUBLIC_KEY", PUBLIC);
     });
     assert_eq!(ran.success().json()["key"]["paserk"], PASERK_PUBLIC);
+}
+
+#[test]
+fn a_variable_that_is_missing_or_wrong_is_named_and_nothing_is_said_of_standard_input() {
+    let home = Home::new();
+    let (good, zeros) = (format!("{SEED}{PUBLIC}"), "0".repeat(64));
+    let not_utf8 = OsStr::from_bytes(b"\xff");
+    for (secret, public, says) in [
+        (
+            "",
+            "",
+            "PASETO_SECRET_KEY and PASETO_PUBLIC_KEY are not set",
+        ),
+        ("", PUBLIC, "error: PASETO_SECRET_KEY is not set"),
+        (&good, "", "error: PASETO_PUBLIC_KEY is not set"),
+        ("x", PUBLIC, "error: PASETO_SECRET_KEY: the secret key"),
+        (&good, "x", "error: PASETO_PUBLIC_KEY: the public key"),
+        (
+            &good,
+            &zeros,
+            "error: PASETO_SECRET_KEY and PASETO_PUBLIC_KEY: ",
+        ),
+    ]
+    .map(|(secret, public, says): (&str, &str, _)| (OsStr::new(secret), OsStr::new(public), says))
+    .into_iter()
+    .chain([(
+        not_utf8,
+        OsStr::new(PUBLIC),
+        "PASETO_SECRET_KEY: it is not UTF-8",
+    )]) {
+        let mut command = home.command(&["signing-key", "import", "--from-env"]);
+        command.env("PASETO_SECRET_KEY", secret);
+        command.env("PASETO_PUBLIC_KEY", public);
+        let ran = Ran::of(&mut command).failure(2, says);
+        assert!(!ran.stderr.contains("hint"), "{ran:?}");
+        assert!(!ran.stderr.contains(&SEED[..16]), "{ran:?}");
+    }
+    assert!(!home.database().exists());
 }
 
 #[test]

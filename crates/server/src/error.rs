@@ -56,6 +56,8 @@ pub enum Problem {
     CredentialMissing(Option<CredentialKind>, Denied),
     /// A credential that is not honoured; the reason is not for the caller.
     CredentialRefused(CredentialKind, Denied),
+    /// A session token where managed keys and access tokens are taken, whether it is any good or not.
+    SessionTokenRefused(Denied),
     /// A session that was sealed with another key; the status is the operator's choice.
     WrongSealKey(StatusCode, Denied),
     /// A user name and a password that do not log anybody in; why not is not for the caller.
@@ -132,7 +134,7 @@ impl Problem {
             Self::CredentialRefused(CredentialKind::Key | CredentialKind::SealKey, _) => {
                 "invalid_api_key"
             }
-            Self::CredentialRefused(..) => "invalid_token",
+            Self::CredentialRefused(..) | Self::SessionTokenRefused(_) => "invalid_token",
             Self::WrongSealKey(..) => "decryption_failed",
             Self::LoginRefused(_) => "invalid_credentials",
             Self::Forbidden(denied) => match denied.reason {
@@ -159,9 +161,10 @@ impl Problem {
     /// The status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::CredentialMissing(..) | Self::CredentialRefused(..) | Self::LoginRefused(_) => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::CredentialMissing(..)
+            | Self::CredentialRefused(..)
+            | Self::SessionTokenRefused(_)
+            | Self::LoginRefused(_) => StatusCode::UNAUTHORIZED,
             Self::WrongSealKey(status, _) => *status,
             Self::Forbidden(denied) => match denied.reason {
                 Reason::RateLimited { .. }
@@ -191,6 +194,9 @@ impl Problem {
                 "Invalid API key".into()
             }
             Self::CredentialRefused(..) => "Invalid or expired token".into(),
+            Self::SessionTokenRefused(_) => {
+                "A session token is not taken here: send an API key or an access token".into()
+            }
             Self::WrongSealKey(..) => "Failed to decrypt data with API key".into(),
             Self::LoginRefused(_) => "Invalid username or password".into(),
             Self::Forbidden(denied) => forbidden_message(&denied.reason),
@@ -223,6 +229,7 @@ impl Problem {
         match self {
             Self::CredentialMissing(_, denied)
             | Self::CredentialRefused(_, denied)
+            | Self::SessionTokenRefused(denied)
             | Self::WrongSealKey(_, denied)
             | Self::LoginRefused(denied)
             | Self::Forbidden(denied) => Some(denied),

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
 use super::sealed_by::{Seal, denied};
 use super::sessions::{SessionTerms, user_caller};
 use super::{Authority, LoggedIn};
-use crate::audit::{Action, Origin};
+use crate::audit::{Action, Actor, Event, Origin};
 use crate::error::{Error, LoginFailure, Reason};
 use crate::guard::{Network, TooMany};
 use crate::identity::{IdentityProvider, MAX_LOGIN_FIELD, NotIdentified};
@@ -21,8 +22,28 @@ use crate::secret::SecretText;
 use crate::store::Change;
 use crate::user::{UserRecord, fold_username};
 
-/// Logins at a directory outside that are under way at once.
-pub(super) const DIRECTORY_PLACES: usize = 64;
+/// Logins at a directory outside that are under way at once: strangers cannot take all places.
+pub(super) struct Places {
+    strangers: Semaphore,
+    known: Semaphore,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            strangers: Semaphore::new(48),
+            known: Semaphore::new(16),
+        }
+    }
+}
+
+impl Places {
+    /// A place, if there is one.
+    fn take(&self, is_known: bool) -> Option<SemaphorePermit<'_>> {
+        let of_all = self.strangers.try_acquire().ok();
+        of_all.or_else(|| self.known.try_acquire().ok().filter(|_| is_known))
+    }
+}
 
 /// What an operator decides about passwords.
 #[derive(Clone, Debug)]
@@ -108,9 +129,33 @@ impl Authority {
         match &issued {
             Ok(_) => admission.succeeded(),
             Err(Error::Denied(_)) => admission.failed(),
-            Err(_) => admission.abandoned(),
+            Err(error) => {
+                admission.abandoned();
+                self.note_unanswered(error, &attempt, login.origin);
+            }
         }
         issued
+    }
+
+    /// Puts an attempt that could not be judged on its way to the log.
+    fn note_unanswered(&self, error: &Error, attempt: &Attempt<'_>, origin: &Origin) {
+        let reason = match error {
+            Error::Busy { .. } => "busy",
+            Error::DirectoryUnavailable(_) => "directory_unavailable",
+            _ => return,
+        };
+        let mut details = Map::new();
+        details.insert("reason".to_owned(), reason.into());
+        details.extend(
+            attempt
+                .shown
+                .map(|name| ("username".to_owned(), name.into())),
+        );
+        let event = Event::new(self.now(), Action::LoginFailed, None, &Actor::Anonymous)
+            .from(origin)
+            .with_status(503)
+            .with_detail_map(details);
+        self.refusals.add(reason, event);
     }
 
     /// Finds out whether somebody was ever logged in to the account from there.
@@ -158,14 +203,17 @@ impl Authority {
         login: &Login<'_>,
         attempt: &Attempt<'_>,
     ) -> Result<Identified, Error> {
-        let record = self.store.user(&attempt.account).await?;
-        let stored = record.as_ref().map(|record| record.password.clone());
         let lane = if attempt.is_known {
             Lane::Known
         } else {
             Lane::Stranger
         };
         let passwords = self.passwords().await?;
+        passwords.check_room(lane)?;
+        let record = self.store.user(&attempt.account).await?;
+        // Who may not log in is checked like who does not exist: at the same cost, always in vain.
+        let stored = record.as_ref().filter(|record| record.is_active);
+        let stored = stored.map(|record| record.password.clone());
         let verdict = passwords
             .verify(login.password.clone(), stored, lane)
             .await?;
@@ -177,20 +225,20 @@ impl Authority {
             return Err(refused(LoginFailure::UnknownUser, attempt.shown).into());
         };
         let username = record.username.as_str();
-        match (verdict.matches, record.is_active) {
-            (false, _) => Err(refused(LoginFailure::WrongPassword, Some(username)).into()),
-            (true, false) => Err(refused(LoginFailure::UserDisabled, Some(username)).into()),
-            (true, true) => {
-                let data = Value::Object(record.data().0).to_string();
-                let record = self.rehashed(record, verdict, login).await;
-                Ok(Identified {
-                    username: record.username.to_string(),
-                    epoch: record.epoch,
-                    data: Zeroizing::new(data),
-                    record: Some(record),
-                })
-            }
+        if !record.is_active {
+            return Err(refused(LoginFailure::UserDisabled, Some(username)).into());
         }
+        if !verdict.matches {
+            return Err(refused(LoginFailure::WrongPassword, Some(username)).into());
+        }
+        let data = Value::Object(record.data().0).to_string();
+        let record = self.rehashed(record, verdict, login).await;
+        Ok(Identified {
+            username: record.username.to_string(),
+            epoch: record.epoch,
+            data: Zeroizing::new(data),
+            record: Some(record),
+        })
     }
 
     async fn identify_outside(
@@ -202,9 +250,9 @@ impl Authority {
         let busy = Error::Busy {
             retry_after: Duration::from_secs(1),
         };
-        let _place = self.directory_places.try_acquire().map_err(|_| busy)?;
+        let _place = self.directory_places.take(attempt.is_known).ok_or(busy)?;
         // Before the directory is asked: what ends the user's sessions meanwhile ends this one too.
-        let epoch = self.now().as_millis();
+        let epoch = self.new_epoch(&attempt.account, self.now());
         match directory.identify(login.username, &login.password).await {
             Ok(data) => Ok(Identified {
                 username: login.username.to_owned(),
@@ -319,7 +367,7 @@ fn check_username(text: &str) -> Result<(), Error> {
     if text.trim() != text || text.chars().any(char::is_control) {
         return Err(Error::invalid(
             "username",
-            "it has no control characters, and no space at its ends",
+            "it must have no control characters, and no space at its ends",
         ));
     }
     Ok(())
@@ -327,7 +375,7 @@ fn check_username(text: &str) -> Result<(), Error> {
 
 fn check_field(field: &'static str, text: &str) -> Result<(), Error> {
     if text.is_empty() || text.len() > MAX_LOGIN_FIELD {
-        return Err(Error::invalid(field, "it has 1 to 256 bytes"));
+        return Err(Error::invalid(field, "it must have 1 to 256 bytes"));
     }
     Ok(())
 }

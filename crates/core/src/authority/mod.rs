@@ -35,11 +35,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use sealgate_token::jwt::{Algorithm, SigningKey, TrustedClaims};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 pub use self::batch::Rejected;
 pub use self::keys::{Created, KeyFilter, Rotated};
-use self::login::DIRECTORY_PLACES;
+use self::login::Places;
 pub use self::login::{Login, PasswordSettings};
 pub use self::logs::{LogPage, Verified};
 pub use self::questions::Question;
@@ -49,7 +49,9 @@ use self::rate::RateLimits;
 pub use self::sealed_by::SealedBy;
 pub use self::sealing::{SealingOffer, TextSealed};
 use self::session_keys::SessionKeys;
-pub use self::sessions::{LoggedIn, OpenSession, Session, SessionSettings};
+pub use self::sessions::{
+    LONGEST_SESSION_SECONDS, LoggedIn, OpenSession, Session, SessionSettings,
+};
 use self::token_cache::TokenCache;
 pub use self::tokens::Grant;
 use self::upkeep::Reload;
@@ -173,12 +175,13 @@ pub struct Authority {
     questions: Questions,
     tokens: TokenCache<TrustedClaims>,
     signing: RwLock<Arc<[Arc<SigningKey>]>>,
+    reading_signing_keys: tokio::sync::Mutex<()>,
     sessions: TokenCache<OpenSession>,
     session_keys: SessionKeys,
     revocations: Revocations,
     /// Where users come from, if not from the store.
     directory: Option<Arc<dyn IdentityProvider>>,
-    directory_places: Semaphore,
+    directory_places: Places,
     anonymous: AddressLimit,
     guard: LoginGuard,
     known_addresses: KnownAddresses,
@@ -210,11 +213,12 @@ impl Authority {
             questions: Questions::default(),
             tokens: TokenCache::new(settings.token_cache, random.as_ref()),
             signing: RwLock::new(Arc::new([])),
+            reading_signing_keys: tokio::sync::Mutex::default(),
             sessions: TokenCache::new(settings.sessions.cache, random.as_ref()),
             session_keys: SessionKeys::default(),
             revocations: Revocations::default(),
             directory: None,
-            directory_places: Semaphore::new(DIRECTORY_PLACES),
+            directory_places: Places::default(),
             anonymous: AddressLimit::new(
                 Arc::clone(&clock),
                 random.as_ref(),

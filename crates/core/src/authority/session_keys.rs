@@ -18,6 +18,10 @@ use crate::view::SessionKeyView;
 /// How long an unknown key is not asked for again, in milliseconds.
 const ASKED_MILLIS: i64 = 1_000;
 
+/// For how much longer than its last token a retired key is kept, in seconds: another process learns
+/// a moment later that it is retired, and its clock may differ.
+const MARGIN_SECONDS: i64 = 300;
+
 /// A key that signs session tokens, or once did.
 pub(super) struct SessionKey {
     pub signing: SessionSigningKey,
@@ -58,6 +62,8 @@ pub(super) struct SessionKeys {
     generation: AtomicU64,
     /// When an unknown key was last asked for, in unix milliseconds.
     asked_at: AtomicI64,
+    /// Held while they are read, so that what was read earlier is not taken for news.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl SessionKeys {
@@ -70,8 +76,12 @@ impl SessionKeys {
     }
 
     fn replace(&self, keys: Vec<Arc<SessionKey>>) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        let identity = |key: &Arc<SessionKey>| (key.signing.kid().to_owned(), key.verify_until);
+        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if held.iter().map(identity).ne(keys.iter().map(identity)) {
+            *held = keys.into();
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// Whether the store may be asked for a key now that nobody here knows; whoever makes names of
@@ -126,6 +136,7 @@ impl Authority {
     }
 
     pub(super) async fn load_session_keys(&self) -> Result<(), Error> {
+        let _reading = self.session_keys.reading.lock().await;
         let records = self.store.session_keys().await?;
         let keys: Result<Vec<_>, _> = records
             .iter()
@@ -173,12 +184,13 @@ impl Authority {
         })
     }
 
+    /// When the last token has expired that the keys of now can have signed.
     fn last_expiry(&self, at_once: bool) -> Timestamp {
         let now = self.now();
         if at_once {
             now
         } else {
-            now.plus_seconds(self.settings.sessions.max_seconds)
+            now.plus_seconds(self.settings.sessions.idle_seconds + MARGIN_SECONDS)
         }
     }
 
@@ -212,12 +224,16 @@ impl Authority {
         ];
         let mut changes = Vec::new();
         let records = self.store.session_keys().await?;
-        let signs = |record: &SessionKeyRecord| record.verify_until.is_none();
+        let signing = records.iter().filter(|key| key.verify_until.is_none());
+        let signing: Vec<&str> = signing.map(|key| key.kid.as_str()).collect();
         if let Some(verify_until) = retire_until
-            && records.iter().any(signs)
+            && !signing.is_empty()
         {
             changes.push(Change::RetireSessionKeys { verify_until });
-            let details = [("verify_until", Value::from(verify_until.to_string()))];
+            let details = [
+                ("kids", Value::from(signing)),
+                ("verify_until", Value::from(verify_until.to_string())),
+            ];
             events.push(
                 caller
                     .event(now, Action::SessionKeysRetired, None)

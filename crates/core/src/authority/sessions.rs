@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealgate_token::jwt::IssueError;
 use sealgate_token::paseto::{
     SealError, SessionClaims, SessionPolicy, TrustedSession, UntrustedSession,
 };
@@ -23,9 +24,14 @@ use crate::seal_key::SealKeyRules;
 use crate::secret::SecretText;
 use crate::store::Change;
 
+/// The longest that `sessions.max_lifetime_seconds` can be: a year.
+pub const LONGEST_SESSION_SECONDS: i64 = 31_536_000;
+
 /// Most tokens and sessions that are ended and not expired, some 100 MB in memory: more than anybody
 /// logs out in the time that a session can last, and a bound for who does nothing else.
 const MAX_REVOCATIONS: usize = 1_000_000;
+/// How many of them access tokens may take up, which cost their holders no password.
+const MAX_REVOKED_TOKENS: usize = MAX_REVOCATIONS / 2;
 
 /// What an operator decides about sessions.
 #[derive(Clone, Debug)]
@@ -237,8 +243,12 @@ impl Authority {
     }
 
     fn check_alive(&self, token: &TrustedSession, now: Timestamp) -> Result<(), Denied> {
+        let lifetime = now.as_seconds().saturating_sub(token.auth_time());
         let slug = if let Err(invalid) = token.check_time(now.as_seconds()) {
             invalid.reason()
+        } else if lifetime >= self.settings.sessions.max_seconds {
+            // The token is from a time when it was longer.
+            "lifetime_over"
         } else if self.revocations.has_token(token.session_id()) {
             "session_ended"
         } else if self.revocations.has_user(token.subject(), token.epoch()) {
@@ -263,9 +273,6 @@ impl Authority {
     ) -> Result<LoggedIn, Error> {
         let session = self.open_session(token, seal_key, address).await?;
         let claims = session.token();
-        if claims.auth_time() + self.settings.sessions.max_seconds <= self.now().as_seconds() {
-            return Err(denied(Reason::InvalidToken("lifetime_over")).into());
-        }
         let seal = self.seal_again(seal_key, &session)?;
         let terms = SessionTerms {
             username: claims.subject(),
@@ -288,6 +295,40 @@ impl Authority {
         origin: &Origin,
     ) -> Result<Draft, Error> {
         let now = self.now();
+        let claims = self.session_claims(terms, seal, now)?;
+        let key = self
+            .session_keys
+            .current()
+            .ok_or_else(|| Error::Internal("there is no key to sign sessions with".to_owned()))?;
+        let token = key.signing.issue(&claims).map_err(|error| match error {
+            IssueError::TooLong => too_long(terms.data),
+            other => Error::Internal(format!("a session could not be issued: {other}")),
+        })?;
+        let event = user_caller(terms.username, origin)
+            .event(now, action, seal.sealed_by.key_id())
+            .with_details([
+                ("jti", Value::from(claims.jti.to_string())),
+                ("sid", Value::from(claims.sid.to_string())),
+                ("seal_key", Value::from(seal.sealed_by.kind())),
+                ("expires_in", Value::from(claims.exp - claims.iat)),
+            ]);
+        Ok(Draft {
+            logged_in: LoggedIn {
+                token: SecretText::new(token),
+                username: terms.username.to_owned(),
+                sealed_by: seal.sealed_by,
+                allowance: seal.allowance,
+            },
+            event,
+        })
+    }
+
+    fn session_claims(
+        &self,
+        terms: &SessionTerms<'_>,
+        seal: &Seal,
+        now: Timestamp,
+    ) -> Result<SessionClaims, Error> {
         let settings = &self.settings.sessions;
         let iat = now.as_seconds();
         let exp = (iat + settings.idle_seconds)
@@ -295,7 +336,7 @@ impl Authority {
             .min(seal.honoured_until.map_or(i64::MAX, Timestamp::as_seconds))
             .max(iat + 1);
         let jti = uuid(self.random.as_ref(), now);
-        let claims = SessionClaims {
+        Ok(SessionClaims {
             aud: settings.audience.clone(),
             iss: settings.issuer.clone(),
             sub: terms.username.to_owned(),
@@ -307,32 +348,6 @@ impl Authority {
             auth_time: terms.auth_time,
             epoch: terms.epoch,
             data: seal_data(seal, jti, terms.data)?,
-        };
-        let key = self
-            .session_keys
-            .current()
-            .ok_or_else(|| Error::Internal("there is no key to sign sessions with".to_owned()))?;
-        let token = key
-            .signing
-            .issue(&claims)
-            .map_err(|error| Error::Internal(format!("a session could not be issued: {error}")))?;
-        let caller = user_caller(terms.username, origin);
-        let event = caller
-            .event(now, action, seal.sealed_by.key_id())
-            .with_details([
-                ("jti", Value::from(jti.to_string())),
-                ("sid", Value::from(claims.sid.to_string())),
-                ("seal_key", Value::from(seal.sealed_by.kind())),
-                ("expires_in", Value::from(exp - iat)),
-            ]);
-        Ok(Draft {
-            logged_in: LoggedIn {
-                token: SecretText::new(token),
-                username: terms.username.to_owned(),
-                sealed_by: seal.sealed_by,
-                allowance: seal.allowance,
-            },
-            event,
         })
     }
 
@@ -354,7 +369,7 @@ impl Authority {
             ]);
         let longest = session.auth_time() + self.settings.sessions.max_seconds;
         let last_expiry = Timestamp::from_seconds(longest.max(session.expires_at()));
-        self.end_one(sid, last_expiry, event).await
+        self.end_one(sid, last_expiry, event, MAX_REVOCATIONS).await
     }
 
     /// Ends an access token: it is dead in every process, and its key is not.
@@ -374,12 +389,19 @@ impl Authority {
             .event(self.now(), Action::TokenRevoked, Some(identity.key_id()))
             .with_details([("jti", Value::from(jti.to_string()))]);
         let last_expiry = Timestamp::from_seconds(claims.expires_at());
-        self.end_one(jti, last_expiry, event).await
+        self.end_one(jti, last_expiry, event, MAX_REVOKED_TOKENS)
+            .await
     }
 
     /// Ends a token or a session. What its own holder can ask for again and again is bounded.
-    async fn end_one(&self, id: Uuid, last_expiry: Timestamp, event: Event) -> Result<(), Error> {
-        if self.revocations.len() >= MAX_REVOCATIONS {
+    async fn end_one(
+        &self,
+        id: Uuid,
+        last_expiry: Timestamp,
+        event: Event,
+        most: usize,
+    ) -> Result<(), Error> {
+        if self.revocations.len() >= most {
             return Err(Error::Busy {
                 retry_after: Duration::from_mins(1),
             });
@@ -470,11 +492,16 @@ pub(super) fn user_caller(username: &str, origin: &Origin) -> Caller {
 
 fn seal_data(seal: &Seal, jti: Uuid, data: &str) -> Result<String, Error> {
     seal.data_key.seal(jti, data).map_err(|error| match error {
-        // What the embedded directory holds fits; what another one answers may not.
-        SealError::TooLong => Error::DirectoryUnavailable(format!(
-            "its answer has {} bytes, more than a session token can hold",
-            data.len()
-        )),
+        SealError::TooLong => too_long(data),
         other => Error::Internal(format!("user data could not be sealed: {other}")),
     })
+}
+
+/// What the embedded directory holds fits, unless audience and issuer are very long; what another one
+/// answers may not.
+fn too_long(data: &str) -> Error {
+    Error::DirectoryUnavailable(format!(
+        "what it tells of the user has {} bytes, more than a session token can hold",
+        data.len()
+    ))
 }

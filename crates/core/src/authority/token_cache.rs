@@ -139,6 +139,7 @@ mod tests {
     use super::*;
     use crate::random::SeededRandom;
     use sealgate_token::jwt::{Claims, Policy, TrustedClaims, Untrusted, issue_hs256};
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use uuid::Uuid;
 
     fn claims() -> (String, Arc<TrustedClaims>) {
@@ -209,6 +210,29 @@ mod tests {
         cache.insert(print, &Arc::new(()));
         cache.retain(|()| false);
         assert!(cache.find(print).is_none());
+    }
+
+    #[test]
+    fn what_leaves_the_cache_is_dropped_at_once_and_so_is_zeroed() {
+        /// As an opened session's data, counts when it is dropped.
+        struct Data(Arc<AtomicUsize>);
+        impl Drop for Data {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let (cache, dropped) = (
+            TokenCache::new(64, &SeededRandom::new(1)),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        for number in 0..10_000 {
+            let print = cache.fingerprint(&number.to_string());
+            cache.insert(print, &Arc::new(Data(Arc::clone(&dropped))));
+        }
+        let evicted = dropped.load(Ordering::SeqCst);
+        assert!((10_000 - 64..10_000).contains(&evicted), "{evicted}");
+        cache.retain(|_| false);
+        assert_eq!(dropped.load(Ordering::SeqCst), 10_000);
     }
 
     #[test]

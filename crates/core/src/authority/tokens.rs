@@ -204,6 +204,8 @@ impl Authority {
     }
 
     pub(super) async fn load_signing_keys(&self) -> Result<(), Error> {
+        // What was read earlier must not be taken for news.
+        let _reading = self.reading_signing_keys.lock().await;
         let records = self.store.signing_keys().await?;
         let keys: Result<Vec<_>, _> = records
             .iter()

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::sessions::{LONGEST_SESSION_SECONDS, SessionSettings};
 use super::{Authority, Caller};
 use crate::audit::{Action, Event};
 use crate::clock::Timestamp;
@@ -18,6 +19,9 @@ use sealgate_token::paseto::MAX_USER_DATA_BYTES;
 
 /// How often a change is tried again when another one came first.
 const TRIES: usize = 5;
+/// Bytes of audience and issuer together that leave room for a name of 100 bytes beside
+/// [`MAX_USER_DATA_BYTES`] of data.
+const NAMES_WITHIN: usize = 60;
 /// Most users on a page.
 const MAX_PAGE: u32 = 1_000;
 
@@ -46,28 +50,39 @@ impl Authority {
     /// Makes a user.
     ///
     /// # Errors
-    /// If a field is not well-formed, the name is taken, or the store cannot be written.
+    /// If a field is not well-formed, the name is taken, users come from another directory, or the
+    /// store cannot be written.
     pub async fn create_user(
         &self,
         request: UserRequest,
         caller: &Caller,
     ) -> Result<UserRecord, Error> {
+        if let Some(directory) = &self.directory {
+            return Err(Error::Conflict(format!(
+                "users come from {}: make them there",
+                directory.describe()
+            )));
+        }
         let (username, profile) = request.check()?;
         let password = self.hash_new_password(request.password, &username).await?;
+        if !self.is_started() {
+            // A process that follows the feed knows them.
+            self.load_revocations().await?;
+        }
         let now = self.now();
         let record = UserRecord {
             id: UserId(uuid(self.random.as_ref(), now)),
+            epoch: self.new_epoch(&username.folded(), now),
             username,
             profile,
             password,
             is_active: true,
-            epoch: now.as_millis(),
             created_at: now,
             password_changed_at: now,
             last_login_at: None,
             version: 1,
         };
-        check_size(&record)?;
+        check_size(&record, &self.settings.sessions)?;
         let event = user_event(caller, now, Action::UserCreated, &record, []);
         let change = Change::InsertUser(Box::new(record.clone()));
         match self.commit(vec![change], vec![event]).await {
@@ -136,7 +151,7 @@ impl Authority {
             let was_active = record.is_active;
             record.is_active = patch.is_active.unwrap_or(was_active);
             let fields = patch.apply(&mut record.profile)?;
-            check_size(&record)?;
+            check_size(&record, &self.settings.sessions)?;
             let (action, ended) = match (was_active, record.is_active) {
                 (true, false) => (Action::UserDisabled, Some(record.end_sessions(now))),
                 (false, true) => (Action::UserEnabled, None),
@@ -221,7 +236,11 @@ impl Authority {
                     id: record.id,
                     version: record.version,
                 },
-                self.revoke_user(record.username.folded(), record.epoch, now),
+                self.revoke_user(
+                    record.username.folded(),
+                    record.epoch.max(now.as_millis()),
+                    now,
+                ),
             ];
             let event = user_event(caller, now, Action::UserDeleted, &record, []);
             tries -= 1;
@@ -262,9 +281,17 @@ impl Authority {
         }
     }
 
-    /// The tokens of a user's epochs up to one are dead, until the last of them has expired.
+    /// The epoch of a user who was not there before, or whose directory knows none: now, or later if
+    /// the clock was set back since the last one ended.
+    pub(super) fn new_epoch(&self, folded: &str, now: Timestamp) -> i64 {
+        let ended = self.revocations.last_epoch(folded);
+        ended.map_or(now.as_millis(), |ended| now.as_millis().max(ended + 1))
+    }
+
+    /// The tokens of a user's epochs up to one are dead, until the last of them has expired, whatever
+    /// the settings were under which it was issued.
     fn revoke_user(&self, name: String, epoch: i64, now: Timestamp) -> Change {
-        let last_expiry = now.plus_seconds(self.settings.sessions.max_seconds);
+        let last_expiry = now.plus_seconds(LONGEST_SESSION_SECONDS);
         Change::Revoke(Revocation::new(Subject::User { name, epoch }, last_expiry))
     }
 
@@ -296,14 +323,17 @@ fn user_event<const N: usize>(
 }
 
 /// Whatever an administrator writes down has to fit into a token.
-fn check_size(record: &UserRecord) -> Result<(), Error> {
+fn check_size(record: &UserRecord, sessions: &SessionSettings) -> Result<(), Error> {
+    // What a name of the longest, an audience and an issuer leave.
+    let names = sessions.audience.len() + sessions.issuer.len();
+    let most = MAX_USER_DATA_BYTES - names.saturating_sub(NAMES_WITHIN);
     let data = Zeroizing::new(Value::Object(record.data().0).to_string());
-    if data.len() > MAX_USER_DATA_BYTES {
+    if data.len() > most {
         return Err(Error::invalid(
             "attributes",
             format!(
-                "all that is known of the user has {} bytes as JSON, more than the \
-                 {MAX_USER_DATA_BYTES} that a session token holds",
+                "all that is known of the user has {} bytes as JSON, more than the {most} that a \
+                 session token holds",
                 data.len()
             ),
         ));

@@ -4,7 +4,7 @@ use super::recent::{Fingerprint, Recent};
 use crate::clock::Timestamp;
 
 /// Failures that are followed by no wait: who mistypes a few times does not notice the guard.
-const FREE_FAILURES: u32 = 5;
+pub(super) const FREE_FAILURES: u32 = 5;
 /// The wait after the first failure that is not free; it doubles with each further one.
 const FIRST_WAIT_MILLIS: i64 = 1_000;
 /// The longest wait: four guesses an hour, for as long as they go on.
@@ -51,8 +51,18 @@ impl Buckets {
         }
     }
 
+    /// How many failures the bucket counts now.
+    pub(super) fn failures(&mut self, print: Fingerprint) -> u32 {
+        self.recent.find(print).map_or(0, |bucket| bucket.failures)
+    }
+
     /// Milliseconds until the bucket admits another attempt.
     pub(super) fn wait(&mut self, print: Fingerprint, now: Timestamp) -> i64 {
+        self.wait_beyond(FREE_FAILURES, print, now)
+    }
+
+    /// Milliseconds until the bucket admits another attempt, where so many failures are free.
+    pub(super) fn wait_beyond(&mut self, free: u32, print: Fingerprint, now: Timestamp) -> i64 {
         let Some(bucket) = self.recent.find(print) else {
             return 0;
         };
@@ -62,7 +72,10 @@ impl Buckets {
             self.recent.remove(print);
             return 0;
         }
-        let until = bucket.latest.at.plus_millis(back_off(bucket.failures));
+        let until = bucket
+            .latest
+            .at
+            .plus_millis(back_off(bucket.failures, free));
         until.as_millis().saturating_sub(now.as_millis()).max(0)
     }
 
@@ -117,9 +130,9 @@ impl Buckets {
     }
 }
 
-/// Milliseconds to wait after so many failures.
-pub(super) fn back_off(failures: u32) -> i64 {
-    match failures.checked_sub(FREE_FAILURES + 1) {
+/// Milliseconds to wait after so many failures, of which some are free.
+pub(super) fn back_off(failures: u32, free: u32) -> i64 {
+    match failures.checked_sub(free + 1) {
         None => 0,
         Some(doublings) => (FIRST_WAIT_MILLIS << doublings.min(20)).min(LONGEST_WAIT_MILLIS),
     }
@@ -189,7 +202,7 @@ mod tests {
             scene.pass(1);
             assert_eq!(scene.wait(), 0);
         }
-        assert_eq!(back_off(u32::MAX), 900_000);
+        assert_eq!(back_off(u32::MAX, FREE_FAILURES), 900_000);
     }
 
     #[test]

@@ -14,7 +14,10 @@ use crate::random::Random;
 /// Failures are counted in buckets. A login from an address that the account is not known from
 /// counts in two, the account's and the network's, and waits for both. A login from a known address
 /// counts in one of its own, for this account from this network, and waits for that alone: nobody
-/// elsewhere can keep a user out, and neither can another account's user behind the same address.
+/// elsewhere can keep a user out, and neither can another account's user behind the same address. It
+/// counts too in one for all known accounts of the network, with a hundred free failures, which makes
+/// those accounts wait that failed three times themselves: whoever shares an address with many users
+/// cannot try all of their accounts for long.
 ///
 /// The first five failures in a bucket are free, so that six tries can be made at once. The sixth is
 /// followed by a wait of one second, the seventh by two, and so on up to 15 minutes. A bucket is
@@ -28,6 +31,11 @@ use crate::random::Random;
 /// each of them has to wait as well, while nobody tries that account. Whoever waits instead gets six
 /// in an hour and a half. Nobody is kept out by a flood.
 pub struct LoginGuard(Arc<Shared>);
+
+/// From how many failures on a known account waits for what others of its network do.
+const SUSPECT_FAILURES: u32 = 3;
+/// Failures at all known accounts of a network that are followed by no wait.
+const CROWD_FREE_FAILURES: u32 = 100;
 
 struct Shared {
     clock: Arc<dyn Clock>,
@@ -63,13 +71,21 @@ impl LoginGuard {
         let mut buckets = self.0.lock();
         // Under the lock, or else a later reading could be taken for the earlier one.
         let now = self.0.clock.now();
-        let wait = prints.iter().map(|print| buckets.wait(*print, now)).max();
-        if let Some(wait) = wait.filter(|wait| *wait > 0) {
+        let [own, other] = prints;
+        let wait = if is_known {
+            let is_suspect = buckets.failures(own) >= SUSPECT_FAILURES;
+            let crowd = buckets.wait_beyond(CROWD_FREE_FAILURES, other, now);
+            buckets
+                .wait(own, now)
+                .max(if is_suspect { crowd } else { 0 })
+        } else {
+            buckets.wait(own, now).max(buckets.wait(other, now))
+        };
+        if wait > 0 {
             return Err(TooMany::wait_millis(wait));
         }
-        let charges = prints.iter().map(|print| buckets.charge(*print, now));
         Ok(Admission {
-            charges: charges.collect(),
+            charges: prints.map(|print| buckets.charge(print, now)),
             is_known,
             guard: Arc::clone(&self.0),
         })
@@ -81,7 +97,8 @@ impl LoginGuard {
 pub struct Admission {
     guard: Arc<Shared>,
     is_known: bool,
-    charges: Vec<Charge>,
+    /// The pair's and the crowd's, or the account's and the network's.
+    charges: [Charge; 2],
 }
 
 impl Admission {
@@ -91,9 +108,9 @@ impl Admission {
     pub fn succeeded(self) {
         if self.is_known {
             let mut buckets = self.guard.lock();
-            for charge in &self.charges {
-                buckets.clear(charge);
-            }
+            let [own, crowd] = &self.charges;
+            buckets.clear(own);
+            buckets.give_back(crowd);
         } else {
             self.abandoned();
         }
@@ -115,14 +132,17 @@ impl Admission {
 }
 
 impl Shared {
-    fn prints(&self, account: &str, address: IpAddr, is_known: bool) -> Vec<Fingerprint> {
+    fn prints(&self, account: &str, address: IpAddr, is_known: bool) -> [Fingerprint; 2] {
         let account = account.to_lowercase();
         let network = Network::of(address).to_string();
         let (account, network) = (account.as_bytes(), network.as_bytes());
         if is_known {
-            vec![self.fingerprints.of(&[b"pair", account, network])]
+            [
+                self.fingerprints.of(&[b"pair", account, network]),
+                self.fingerprints.of(&[b"crowd", network]),
+            ]
         } else {
-            vec![
+            [
                 self.fingerprints.of(&[b"account", account]),
                 self.fingerprints.of(&[b"network", network]),
             ]
@@ -139,7 +159,7 @@ mod tests {
     use super::*;
 
     use crate::clock::{ManualClock, Timestamp};
-    use crate::guard::buckets::{BUCKETS, back_off};
+    use crate::guard::buckets::{BUCKETS, FREE_FAILURES, back_off};
     use crate::random::SeededRandom;
     use proptest::prelude::*;
     use std::collections::HashMap;
@@ -373,7 +393,7 @@ mod tests {
                     }
                     let count = u32::try_from(of_bucket.len()).unwrap();
                     let waited = of_bucket.last().map_or(i64::MAX, |last| now - last);
-                    prop_assert!(waited >= back_off(count), "{} after {}", waited, count);
+                    prop_assert!(waited >= back_off(count, FREE_FAILURES), "{} after {}", waited, count);
                     if matches!(outcome, End::Failure) {
                         of_bucket.push(now);
                     }

@@ -53,7 +53,7 @@ impl Desk {
         self.memory.shrink_to(self.cost);
         Ok(Verdict {
             matches,
-            needs_rehash: matches && against.cost() != self.cost,
+            needs_rehash: matches && self.cost.is_more_than(against.cost()),
         })
     }
 

@@ -69,6 +69,11 @@ impl HashingCost {
         u64::from(self.memory_kib) * u64::from(self.passes)
     }
 
+    /// Whether any part of the cost is higher.
+    pub(super) const fn is_more_than(self, other: Self) -> bool {
+        self.memory_kib > other.memory_kib || self.passes > other.passes || self.lanes > other.lanes
+    }
+
     /// What is left to do, in up to two hashes, until as much was done as this costs.
     pub(super) fn left_after(self, done: Self) -> impl Iterator<Item = Self> {
         let left = self.work().saturating_sub(done.work());

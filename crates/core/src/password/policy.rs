@@ -13,17 +13,17 @@ use crate::identity::MAX_LOGIN_FIELD;
 pub fn check_new_password(password: &str, min_length: usize, username: &str) -> Result<(), Error> {
     let invalid = |message: String| Err(Error::invalid("password", message));
     if password.len() > MAX_LOGIN_FIELD {
-        return invalid(format!("at most {MAX_LOGIN_FIELD} bytes"));
+        return invalid(format!("it must have at most {MAX_LOGIN_FIELD} bytes"));
     }
     if password.is_empty() || password.chars().count() < min_length {
         let least = min_length.max(1);
-        return invalid(format!("at least {least} characters"));
+        return invalid(format!("it must have at least {least} characters"));
     }
     if password.chars().any(char::is_control) {
-        return invalid("no control characters, such as a line break".to_owned());
+        return invalid("it must have no control characters, such as a line break".to_owned());
     }
     if password.to_lowercase() == username.to_lowercase() {
-        return invalid("not the user name".to_owned());
+        return invalid("it is the user name: choose another".to_owned());
     }
     Ok(())
 }

@@ -145,10 +145,11 @@ impl UserRecord {
         UserData(data)
     }
 
-    /// Begins a new epoch: tokens issued so far are dead. Tells which one ended.
+    /// Begins a new epoch: tokens issued so far are dead. Tells the last one that is over, which is not
+    /// before now: the tokens of a directory outside have the time of their login for an epoch.
     pub fn end_sessions(&mut self, now: Timestamp) -> i64 {
-        let ended = self.epoch;
-        self.epoch = now.as_millis().max(ended + 1);
+        let ended = self.epoch.max(now.as_millis());
+        self.epoch = ended + 1;
         ended
     }
 }

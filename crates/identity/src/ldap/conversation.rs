@@ -118,11 +118,17 @@ impl<'a> Conversation<'a> {
 
     /// Asks as often for a user who is not there as for one who is: the time tells less.
     async fn bind_as_nobody(&mut self, base: &str, password: &SecretText) -> NotIdentified {
-        let dn = format!("{NOBODY},{base}");
-        match self.bind_as_user(&dn, password).await {
-            Ok(()) => unavailable("an entry that cannot be there took a password"),
-            Err(NotIdentified::Unavailable(why)) => NotIdentified::Unavailable(why),
-            Err(NotIdentified::Refused) => NotIdentified::Refused,
+        let dn = match base {
+            "" => NOBODY.to_owned(),
+            base => format!("{NOBODY},{base}"),
+        };
+        match self.session.simple_bind(&dn, password.expose()).await {
+            Ok(result) if result.rc == code::SUCCESS => {
+                unavailable("an entry that cannot be there took a password")
+            }
+            // Whatever it has against the name, it is not of the settings.
+            Ok(_) => NotIdentified::Refused,
+            Err(error) => failed("the bind of nobody", &error),
         }
     }
 

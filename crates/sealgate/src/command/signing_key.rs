@@ -1,5 +1,6 @@
 //! `sealgate signing-key`: the keys that sign session tokens.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read as _};
 
 use clap::Subcommand;
@@ -179,14 +180,35 @@ impl Import {
 }
 
 fn from_environment() -> Outcome<SessionSigningKey> {
-    let variable = |name| {
-        let text = env::value(name).and_then(|text| text.into_string().ok());
-        let text = text.ok_or_else(|| Failure::usage(format!("{name} is not set")));
-        text.map(Zeroizing::new)
-    };
-    let secret = variable(env::PASETO_SECRET_KEY)?;
-    let public = variable(env::PASETO_PUBLIC_KEY)?;
-    SessionSigningKey::from_hex_pair(secret.trim(), public.trim()).map_err(|error| refuse(&error))
+    let (secret, public) = (env::PASETO_SECRET_KEY, env::PASETO_PUBLIC_KEY);
+    match (variable(secret)?, variable(public)?) {
+        (Some(secret), Some(public)) => of_variables(&secret, &public),
+        (None, Some(_)) => Err(Failure::usage(format!("{secret} is not set"))),
+        (Some(_), None) => Err(Failure::usage(format!("{public} is not set"))),
+        (None, None) => Err(Failure::usage(format!("{secret} and {public} are not set"))),
+    }
+}
+
+fn variable(name: &str) -> Outcome<Option<Zeroizing<String>>> {
+    let text = env::value(name).map(OsString::into_string).transpose();
+    let text = text.map_err(|_| Failure::usage(format!("{name}: it is not UTF-8")))?;
+    Ok(text.map(Zeroizing::new))
+}
+
+/// Reads a secret key and its public key; names the variable that is wrong.
+fn of_variables(secret: &str, public: &str) -> Outcome<SessionSigningKey> {
+    let key = SessionSigningKey::from_hex_pair(secret.trim(), public.trim());
+    key.map_err(|error| {
+        let (secret, public) = (env::PASETO_SECRET_KEY, env::PASETO_PUBLIC_KEY);
+        let at_fault = match error {
+            SessionKeyError::PublicHex | SessionKeyError::WeakPublicKey => public.to_owned(),
+            SessionKeyError::Mismatch => format!("{secret} and {public}"),
+            SessionKeyError::SecretHex
+            | SessionKeyError::NotPaserk(_)
+            | SessionKeyError::Rejected => secret.to_owned(),
+        };
+        Failure::usage(error.to_string()).about(at_fault)
+    })
 }
 
 fn from_standard_input() -> Outcome<SessionSigningKey> {

@@ -123,8 +123,11 @@ fn every_reason_of_a_refusal_is_in_the_table() {
     let tokens = after(&tokens, "pub const fn reason").expect("reasons of tokens");
     let tokens = quoted(function(tokens)).map(str::to_owned);
     let of_authority = [
+        "busy",
+        "directory_unavailable",
         "lifetime_over",
         "session_ended",
+        "session_token",
         "sessions_ended",
         "token_revoked",
         "unknown_signing_key",
@@ -166,6 +169,34 @@ fn every_test_that_the_threat_model_names_exists() {
         checked += 1;
     }
     assert!(checked > 30, "the threat model was not read");
+}
+
+#[test]
+fn every_promise_of_the_threat_model_names_a_test() {
+    const NOTHING: &str = "nothing";
+    let page = read("docs/threat-model.md");
+    for (heading, fewest) in [
+        ("## Attackers", 15),
+        ("## Attackers of users and sessions", 15),
+        ("## What each secret gives away", 3),
+    ] {
+        let section = after(&page, &format!("\n{heading}\n")).expect("a heading");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let rows = section.lines().filter(|line| line.starts_with("| "));
+        // The first two are the title and the line below it.
+        let rows: Vec<Vec<&str>> = rows
+            .skip(2)
+            .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+            .collect();
+        assert!(rows.len() >= fewest, "{heading} was not read");
+        for row in rows {
+            let (test, promise) = row.split_last().expect("a row has cells");
+            // What gives away everything promises nothing.
+            if promise.last() != Some(&NOTHING) {
+                assert!(test.contains(".rs::"), "{heading}: no test of {row:?}");
+            }
+        }
+    }
 }
 
 /// The rows of the tables under a heading, without those of titles; backquotes around a cell are

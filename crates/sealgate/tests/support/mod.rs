@@ -92,19 +92,7 @@ impl Home {
 
     /// Runs the program with a text on its standard input.
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
-        let mut command = self.command(arguments);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let mut stdin = child.stdin.take().expect("its input is a pipe");
-        let input = input.to_owned();
-        let writing = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
-        let ran = child.wait_with_output().expect("the program ends").into();
-        // It may have stopped reading, which is no concern of the test.
-        let _ = writing.join();
-        ran
+        Ran::with_input(&mut self.command(arguments), input)
     }
 
     /// Runs the program with `--json`, which has to succeed, and gives what it printed.
@@ -155,6 +143,22 @@ impl Ran {
     /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Self {
         command.output().expect("the program starts").into()
+    }
+
+    /// Runs a command to its end, with a text on its standard input.
+    pub fn with_input(command: &mut Command, input: &str) -> Self {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut stdin = child.stdin.take().expect("its input is a pipe");
+        let input = input.to_owned();
+        let writing = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let ran = child.wait_with_output().expect("the program ends").into();
+        // It may have stopped reading, which is no concern of the test.
+        let _ = writing.join();
+        ran
     }
 
     /// Checks that it succeeded.

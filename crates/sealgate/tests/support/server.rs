@@ -24,7 +24,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one with everything at its default.
+    /// Starts one with everything at its default, but for its patience with a store that is slow to
+    /// answer: the tests share one machine, and none of them is about that.
     pub fn start(home: &Home) -> Self {
         Self::start_with(home, |_| ())
     }
@@ -33,6 +34,7 @@ impl Server {
     pub fn start_with(home: &Home, adjust: impl FnOnce(&mut Command)) -> Self {
         let mut command = home.command(&["serve"]);
         command.env("SEALGATE_LISTEN", "127.0.0.1:0");
+        command.env("SEALGATE_STORE_MAX_STALENESS_MS", "20000");
         adjust(&mut command);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server starts");

@@ -70,7 +70,7 @@ pub(crate) fn of_either_token() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::new()
         .routes(routes!(
             session::logout::log_out,
-            session::logout::log_out_by_link
+            session::logout::log_out_by_get
         ))
         .routes(routes!(token::renew::renew_token))
         .route_layer(from_fn(async |request, next| {

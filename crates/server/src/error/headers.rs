@@ -54,7 +54,9 @@ impl Problem {
             }
             Self::CredentialMissing(Some(Key), _) => vec![key()],
             Self::CredentialMissing(Some(Token | Session), _) => vec![bearer()],
-            Self::CredentialRefused(Token, _) => vec![bad_bearer(), key()],
+            Self::CredentialRefused(Token, _) | Self::SessionTokenRefused(_) => {
+                vec![bad_bearer(), key()]
+            }
             Self::CredentialRefused(Session, _) => vec![bad_bearer()],
             Self::CredentialMissing(Some(SealKey), _)
             | Self::CredentialRefused(SealKey, _)

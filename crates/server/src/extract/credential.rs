@@ -29,8 +29,8 @@ impl<'a> Presented<'a> {
     /// Reads the headers. One that is there but can hold no credential is refused, never ignored.
     pub fn read(headers: &'a HeaderMap) -> Result<Self, Problem> {
         let header = |name, kind| {
-            only(headers, &name).map_err(|reason| {
-                let key_id = None;
+            only(headers, &name).map_err(|unreadable| {
+                let (reason, key_id) = (unreadable.reason(), None);
                 Problem::refused(kind, Denied { reason, key_id })
             })
         };
@@ -43,30 +43,50 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// Reads the header of seal keys.
-pub(super) fn read_seal_key<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a str>, Denied> {
-    only(headers, name).map_err(|reason| Denied {
-        reason: match reason {
-            Reason::MalformedCredential => Reason::MalformedSealKey,
-            other => other,
-        },
-        key_id: None,
-    })
+/// Why a header can hold no credential, whatever it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is there more than once.
+    Repeated,
+    /// There is nothing in it.
+    Empty,
+    /// It has other characters than the visible ones of ASCII.
+    NotAscii,
 }
 
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Reason> {
+impl Unreadable {
+    const fn reason(self) -> Reason {
+        match self {
+            Self::Repeated => Reason::DuplicateCredential,
+            Self::Empty | Self::NotAscii => Reason::MalformedCredential,
+        }
+    }
+
+    /// The refusal of a seal key.
+    pub const fn of_seal_key(self) -> Denied {
+        let reason = match self {
+            Self::Repeated => Reason::DuplicateCredential,
+            Self::Empty | Self::NotAscii => Reason::MalformedSealKey,
+        };
+        Denied {
+            reason,
+            key_id: None,
+        }
+    }
+}
+
+/// What a header holds that may be there once.
+pub(super) fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Unreadable> {
     let mut values = headers.get_all(name).iter();
     let (first, second) = (values.next(), values.next());
     match (first, second) {
         (None, _) => Ok(None),
-        (Some(_), Some(_)) => Err(Reason::DuplicateCredential),
-        (Some(value), None) => match value.to_str() {
-            Ok(text) if !text.is_empty() => Ok(Some(text)),
-            _ => Err(Reason::MalformedCredential),
-        },
+        (Some(_), Some(_)) => Err(Unreadable::Repeated),
+        (Some(value), None) if value.is_empty() => Err(Unreadable::Empty),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| Unreadable::NotAscii),
     }
 }
 

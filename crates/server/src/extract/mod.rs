@@ -13,7 +13,7 @@ mod user_name;
 pub(crate) use self::authorized::{
     Admin, AnyCredential, Authorized, KeyAlone, Read, TokenAlone, Write,
 };
-pub(crate) use self::credential::{API_KEY, Presented, is_session_token};
+pub(crate) use self::credential::{API_KEY, Presented, Unreadable, is_session_token};
 pub(crate) use self::json::StrictJson;
 pub(crate) use self::key_reference::KeyReference;
 pub(crate) use self::query::StrictQuery;

@@ -10,19 +10,19 @@ use sealgate_core::authority::{Credential, Identity};
 use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::secret::SecretText;
 
-use super::credential::read_seal_key;
-use super::{Authorized, Presented, TokenAlone};
+use super::credential::only;
+use super::{Authorized, Presented, TokenAlone, Unreadable};
 use crate::app::Server;
 use crate::error::{CredentialKind, Problem};
 use crate::layer::arrival::Arrival;
 
 /// The header of seal keys alone, for who looks at it and takes nothing else: its text, none if it is
 /// not there, or what is wrong with it.
-pub(crate) struct SealKeyHeader(pub Result<Option<SecretText>, Denied>);
+pub(crate) struct SealKeyHeader(pub Result<Option<SecretText>, Unreadable>);
 
 impl SealKeyHeader {
     fn read(headers: &HeaderMap, name: &HeaderName) -> Self {
-        let text = read_seal_key(headers, name);
+        let text = only(headers, name);
         Self(text.map(|text| text.map(|text| SecretText::new(text.to_owned()))))
     }
 }
@@ -57,8 +57,9 @@ impl SealingClient {
         let arrival: &Arc<Arrival> = parts.extensions.get().ok_or_else(unlayered)?;
         let SealKeyHeader(seal_key) =
             SealKeyHeader::read(&parts.headers, &server.http.seal_key_header);
-        let seal_key =
-            seal_key.map_err(|denied| Problem::refused(CredentialKind::SealKey, denied))?;
+        let seal_key = seal_key.map_err(|unreadable| {
+            Problem::refused(CredentialKind::SealKey, unreadable.of_seal_key())
+        })?;
         if let Some(key) = presented.key {
             let credential = Credential::Key(key);
             let verified = server.authority.authenticate(credential, arrival.address);

@@ -16,10 +16,10 @@ impl<S: Send + Sync> FromRequestParts<S> for UserName {
         let path = Path::<String>::from_request_parts(parts, state).await;
         let Path(name) = path.map_err(|_| Problem::invalid("username", "it is not UTF-8"))?;
         if name.len() > MAX_LOGIN_FIELD {
-            return Err(Problem::invalid("username", "it has 1 to 256 bytes"));
+            return Err(Problem::invalid("username", "it must have 1 to 256 bytes"));
         }
         if name.chars().any(char::is_control) {
-            let message = "control characters are not allowed";
+            let message = "it must have no control characters";
             return Err(Problem::invalid("username", message));
         }
         Ok(Self(name))

@@ -86,7 +86,7 @@ async fn identify(
         if matches!(credential, Credential::Bearer(token) if is_session_token(token)) {
             let reason = Reason::InvalidToken("session_token");
             let key_id = None;
-            return Err(Problem::refused(kind, Denied { reason, key_id }));
+            return Err(Problem::SessionTokenRefused(Denied { reason, key_id }));
         }
         match authority.authenticate(credential, arrival.address).await {
             Ok(verified) => identity = identity.or(Some(verified)),

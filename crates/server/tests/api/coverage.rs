@@ -116,8 +116,32 @@ async fn a_session_token_opens_no_route_of_managed_keys() {
         let path = path.replace("{id}", &world.admin.id);
         let path = path.replace("{username}", "ada");
         let answer = call(&method, &path).token(&token).send(&world).await;
-        answer.error(401, "invalid_token");
+        assert_eq!(
+            answer.error(401, "invalid_token"),
+            "A session token is not taken here: send an API key or an access token",
+            "{name}"
+        );
         assert_eq!(world.refusals().await[0], "session_token", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_token_is_told_that_it_is_not_taken_whether_it_is_any_good_or_not() {
+    let world = World::new().await;
+    world.user("ada", PASSWORD).await;
+    let good = world.session("ada", None).await;
+    let ended = world.session("ada", None).await;
+    let logout = call("POST", "/api/auth/logout").token(&ended);
+    logout.send(&world).await.ok();
+    let ask = |token: &str| call("GET", "/api/auth/profile").token(token).send(&world);
+    let refused = ask(&good).await;
+    refused.error(401, "invalid_token");
+    for token in [&ended, "v4.public.", "v4.public.nonsense"] {
+        assert_eq!(ask(token).await.without_id(), refused.without_id());
+    }
+    for token in ["v4.local.nonsense", "v3.public.nonsense", "nonsense"] {
+        let told = ask(token).await.error(401, "invalid_token");
+        assert_eq!(told, "Invalid or expired token", "{token}");
     }
 }
 

@@ -15,23 +15,28 @@ use crate::support::{PASSWORD, World, get, log_in, post, token_of};
 /// A directory that knows everybody by one password, answers by the name, and lets logins in when the
 /// test says so.
 struct Directory {
-    waiting: AtomicUsize,
+    came: AtomicUsize,
     door: Semaphore,
 }
 
 impl Directory {
     fn open() -> Arc<Self> {
         Arc::new(Self {
-            waiting: AtomicUsize::new(0),
+            came: AtomicUsize::new(0),
             door: Semaphore::new(Semaphore::MAX_PERMITS),
         })
     }
 
-    fn closed() -> Arc<Self> {
-        Arc::new(Self {
-            waiting: AtomicUsize::new(0),
-            door: Semaphore::new(0),
-        })
+    /// Lets nobody in until somebody opens the door again.
+    fn close(&self) {
+        self.door.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Waits until so many have come, from the start.
+    async fn crowd(&self, size: usize) {
+        while self.came.load(Ordering::Relaxed) < size {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -42,7 +47,7 @@ impl IdentityProvider for Directory {
         username: &str,
         password: &SecretText,
     ) -> Result<UserData, NotIdentified> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.came.fetch_add(1, Ordering::Relaxed);
         let _entered = self.door.acquire().await;
         match username {
             "away" => Err(NotIdentified::Unavailable("connection refused".to_owned())),
@@ -87,6 +92,19 @@ async fn what_the_directory_tells_is_sealed_as_it_is() {
 }
 
 #[tokio::test]
+async fn no_user_is_made_here_while_users_come_from_elsewhere() {
+    let world = World::with_directory(Directory::open()).await;
+    let body = json!({"username": "ada", "password": PASSWORD});
+    let request = post("/api/users").json(&body).key(&world.admin.text);
+    let told = request.send(&world).await.error(409, "conflict");
+    assert!(told.contains("users come from"), "{told}");
+    let listed = get("/api/users").key(&world.admin.text).send(&world).await;
+    assert_eq!(listed.ok()["users"], json!([]));
+    let events = world.events().await;
+    assert!(events.iter().all(|event| event["action"] != "user.created"));
+}
+
+#[tokio::test]
 async fn a_directory_that_is_away_is_no_refusal() {
     let world = World::with_directory(Directory::open()).await;
     for name in ["away", "talkative"] {
@@ -100,28 +118,42 @@ async fn a_directory_that_is_away_is_no_refusal() {
             assert!(!answer.text().contains("refused"), "{}", answer.text());
         }
     }
-    assert!(world.refusals().await.is_empty());
+    // It is recorded as what it is, and nobody has to wait for it.
+    let reasons = world.refusals().await;
+    assert!(!reasons.is_empty());
+    assert!(
+        reasons.iter().all(|it| it == "directory_unavailable"),
+        "{reasons:?}"
+    );
 }
 
 #[tokio::test]
-async fn more_logins_than_can_be_under_way_are_told_to_come_back() {
-    let directory = Directory::closed();
+async fn more_logins_than_can_be_under_way_are_told_to_come_back_and_users_who_are_known_get_in() {
+    /// As many as may be under way of users who were never logged in from there.
+    const STRANGERS: usize = 48;
+    let directory = Directory::open();
     let world = World::with_directory(directory.clone()).await;
-    let logins = (0..64).map(|n| {
+    log_in("ada", PASSWORD).send(&world).await.ok();
+    directory.close();
+    let strangers = (0..STRANGERS).map(|n| {
         let login = log_in(&format!("user{n}"), PASSWORD);
         login.from(&format!("10.0.{n}.1")).send(&world)
     });
-    let one_more = async {
-        while directory.waiting.load(Ordering::Relaxed) < 64 {
-            tokio::task::yield_now().await;
-        }
-        let answer = log_in("ada", PASSWORD).send(&world).await;
-        directory.door.add_permits(64);
-        answer
+    let late = async {
+        directory.crowd(1 + STRANGERS).await;
+        let one_more = log_in("eve", PASSWORD).from("10.1.0.1");
+        let one_more = one_more.send(&world).await;
+        let opening = async {
+            directory.crowd(2 + STRANGERS).await;
+            directory.door.add_permits(1);
+        };
+        let (ada, ()) = tokio::join!(log_in("ada", PASSWORD).send(&world), opening);
+        (one_more, ada)
     };
-    let (answers, one_more) = tokio::join!(join_all(logins), one_more);
+    let (answers, (one_more, ada)) = tokio::join!(join_all(strangers), late);
     assert_eq!(one_more.error(503, "busy"), "too much is asked for at once");
     assert_eq!(one_more.headers["retry-after"], "1");
+    ada.ok();
     for answer in answers {
         answer.ok();
     }

@@ -1,10 +1,11 @@
 //! Seal keys, for who has none yet: made and examined, for anybody, but not too often.
 
-use sealgate_core::authority::Settings;
+use sealgate_core::authority::{SessionSettings, Settings};
+use sealgate_core::seal_key::SealKeyRules;
 use sealgate_server::HttpSettings;
 use serde_json::json;
 
-use crate::support::{World, post, settings};
+use crate::support::{PASSWORD, World, log_in, post, settings};
 
 #[tokio::test]
 async fn a_key_is_made_as_the_guide_shows() {
@@ -89,13 +90,19 @@ async fn what_is_wrong_with_a_key_is_told_without_repeating_it() {
             check().seal_key("a").seal_key("a"),
             "the header x-gomaluum-key is there more than once",
         ),
-        (check().seal_key(""), "it is empty"),
-        (check().header("x-gomaluum-key", b"caf\xe9"), "it is empty"),
-        (check().seal_key("hunter2"), "neither a timestamped key"),
+        (check().seal_key(""), "the header x-gomaluum-key is empty"),
+        (
+            check().header("x-gomaluum-key", b"caf\xe9"),
+            "the header x-gomaluum-key has characters other than",
+        ),
+        (
+            check().seal_key("hunter2"),
+            "neither a timestamped key (gml_SECONDS_DIGITS), nor",
+        ),
         (check().seal_key(&long), "neither a timestamped key"),
         (
             check().seal_key("gml_hunter2"),
-            "a timestamped key is written",
+            "a timestamped key is written gml_SECONDS_DIGITS",
         ),
         (check().seal_key("gml_x_0"), "the second part"),
         (check().seal_key("gml_1_hunter2"), "the last part"),
@@ -110,6 +117,46 @@ async fn what_is_wrong_with_a_key_is_told_without_repeating_it() {
         let told = body["reason"].as_str().unwrap();
         assert!(told.starts_with(reason), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_key_should_begin_with_is_told_as_the_settings_say() {
+    let world = World::with(with_rules(false), HttpSettings::default()).await;
+    for key in ["hunter2", "cmp_hunter2"] {
+        let request = post("/api/key/validate").seal_key(key);
+        let body = request.send(&world).await.ok();
+        let told = body["reason"].as_str().unwrap();
+        assert!(told.contains("cmp_SECONDS_DIGITS"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_default_key_that_logins_refuse_is_well_formed_all_the_same() {
+    let world = World::with(with_rules(true), HttpSettings::default()).await;
+    world.user("ada", PASSWORD).await;
+    let default = SealKeyRules::default().default_key;
+    let request = post("/api/key/validate").seal_key(default.expose());
+    assert_eq!(
+        request.send(&world).await.ok(),
+        json!({"valid": true, "format": "default"})
+    );
+    let login = log_in("ada", PASSWORD).seal_key(default.expose());
+    login.send(&world).await.error(401, "missing_api_key");
+}
+
+/// Settings by which seal keys begin with `cmp`.
+fn with_rules(require_key: bool) -> Settings {
+    Settings {
+        sessions: SessionSettings {
+            require_key,
+            seal_keys: SealKeyRules {
+                prefix: "cmp".to_owned(),
+                ..SealKeyRules::default()
+            },
+            ..SessionSettings::default()
+        },
+        ..settings()
     }
 }
 

@@ -5,79 +5,84 @@ use serde_json::json;
 
 use crate::support::{PASSWORD, SEAL_KEY, World, call, get, log_in, post, settings};
 
-/// What is wrong with the body of a login, and how the message begins.
-fn bad_logins() -> Vec<(Vec<u8>, &'static str)> {
-    let login = |name: serde_json::Value, password: serde_json::Value| {
-        json!({"username": name, "password": password}).to_string()
-    };
-    let bytes = |text: &[u8]| text.to_vec();
-    vec![
-        (bytes(b""), "body: a JSON object is expected"),
-        (bytes(b"null"), "body: a JSON object is expected"),
-        (bytes(b"[\"ada\",\"x\"]"), "body: a JSON object is expected"),
-        (bytes(b"{}"), "username: is missing"),
-        (bytes(b"{\"username\":\"ada\"}"), "password: is missing"),
-        (bytes(b"{\"password\":\"hunter2\"}"), "username: is missing"),
+/// Bodies that are no login, and how the message about each begins.
+fn misshapen_logins() -> Vec<(Vec<u8>, &'static str)> {
+    let expected = "body: a JSON object is expected";
+    let texts: [(&[u8], _); 9] = [
+        (b"", expected),
+        (b"null", expected),
+        (br#"["ada","x"]"#, expected),
+        (b"{}", "username: is missing"),
+        (br#"{"username":"ada"}"#, "password: is missing"),
+        (br#"{"password":"hunter2"}"#, "username: is missing"),
         (
-            bytes(b"{\"username\":\"ada\",\"username\":\"eve\",\"password\":\"hunter2\"}"),
+            br#"{"username":"ada","username":"eve","password":"hunter2"}"#,
             "username: is there more than once",
         ),
         (
-            bytes(b"{\"username\":\"ada\",\"password\":\"hunter2\",\"password\":\"hunter3\"}"),
+            br#"{"username":"ada","password":"hunter2","password":"hunter3"}"#,
             "password: is there more than once",
         ),
         (
-            bytes(b"{\"username\":\"ada\",\"password\":\"hunter2\xff\"}"),
+            b"{\"username\":\"ada\",\"password\":\"hunter2\xff\"}",
             "password: ",
         ),
+    ];
+    texts.map(|(body, begins)| (body.to_vec(), begins)).into()
+}
+
+/// Logins with a name or a password that cannot be one, and how the message about each begins.
+fn unfit_logins() -> Vec<(Vec<u8>, &'static str)> {
+    let (name, password) = (json!("ada"), json!("hunter2"));
+    let long = json!("a".repeat(257));
+    [
+        (&name, json!(["hunter2"]), "password: expected a string"),
         (
-            login(json!("ada"), json!(["hunter2"])).into(),
-            "password: expected a string",
-        ),
-        (
-            login(json!({"$ne": null}), json!("hunter2")).into(),
+            &json!({"$ne": null}),
+            password.clone(),
             "username: expected a string",
         ),
+        (&json!(7), password.clone(), "username: expected a string"),
+        (&name, json!(null), "password: expected a string"),
         (
-            login(json!(7), json!("hunter2")).into(),
-            "username: expected a string",
+            &json!(""),
+            password.clone(),
+            "username: it must have 1 to 256 bytes",
+        ),
+        (&name, json!(""), "password: it must have 1 to 256 bytes"),
+        (
+            &long,
+            password.clone(),
+            "username: it must have 1 to 256 bytes",
         ),
         (
-            login(json!("ada"), json!(null)).into(),
-            "password: expected a string",
+            &name,
+            json!("hunter2".repeat(37)),
+            "password: it must have 1 to 256 bytes",
         ),
         (
-            login(json!(""), json!("hunter2")).into(),
-            "username: it has 1 to 256",
+            &json!("ada\u{0}"),
+            password.clone(),
+            "username: it must have no control characters",
         ),
         (
-            login(json!("ada"), json!("")).into(),
-            "password: it has 1 to 256",
-        ),
-        (
-            login(json!("a".repeat(257)), json!("hunter2")).into(),
-            "username: it has 1 to 256",
-        ),
-        (
-            login(json!("ada"), json!("hunter2".repeat(37))).into(),
-            "password: it has 1 to 256",
-        ),
-        (
-            login(json!("ada\u{0}"), json!("hunter2")).into(),
-            "username: it has no control characters",
-        ),
-        (
-            login(json!("ada\r\n"), json!("hunter2")).into(),
-            "username: it has no control characters",
+            &json!("ada\r\n"),
+            password,
+            "username: it must have no control characters",
         ),
     ]
+    .map(|(name, password, begins)| {
+        let body = json!({"username": name, "password": password});
+        (body.to_string().into(), begins)
+    })
+    .into()
 }
 
 #[tokio::test]
 async fn a_bad_login_is_refused_naming_the_field_and_is_no_attempt() {
     let world = World::new().await;
     world.user("ada", PASSWORD).await;
-    for (body, message) in bad_logins() {
+    for (body, message) in misshapen_logins().into_iter().chain(unfit_logins()) {
         let answer = post("/api/auth/login").json_text(body).send(&world).await;
         let told = answer.error(400, "invalid_request");
         assert!(told.starts_with(message), "{told}");
@@ -224,6 +229,24 @@ async fn a_token_that_is_none_is_refused() {
     }
     let basic = get("/api/profile").header("Authorization", "Basic YTpi");
     basic.send(&world).await.error(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_seal_key_alone_is_no_session() {
+    let world = World::new().await;
+    let managed = world.key("session:seal").await;
+    for key in [SEAL_KEY, &managed.text] {
+        let answer = get("/api/profile").seal_key(key).send(&world).await;
+        assert_eq!(
+            answer.error(401, "missing_token"),
+            "Session token is required"
+        );
+        assert_eq!(
+            answer.headers["www-authenticate"],
+            r#"Bearer realm="sealgate""#
+        );
+        assert_eq!(world.refusals().await[0], "no_credential");
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,8 @@ const REMOVE: &str = "DELETE FROM session_key WHERE verify_until <= ?";
 impl Readers {
     pub async fn session_keys(&self) -> Result<Vec<SessionKeyRecord>, Failure> {
         let rows = sqlx::query(NEWEST).fetch_all(&self.pool).await?;
-        rows.iter().map(|row| read(row, &self.cipher)).collect()
+        let readable = rows.iter().filter_map(|row| readable(row, &self.cipher));
+        Ok(readable.collect())
     }
 }
 
@@ -41,7 +42,9 @@ impl Transaction<'_> {
         let rows = sqlx::query(NEWEST).fetch_all(&mut *self.connection).await?;
         let mut changed = false;
         for row in &rows {
-            let mut key = read(row, self.cipher)?;
+            let Some(mut key) = readable(row, self.cipher) else {
+                continue;
+            };
             if key.verify_until.is_none_or(|until| until > verify_until) {
                 key.verify_until = Some(verify_until);
                 self.write_session_key(UPDATE, &key).await?;
@@ -88,6 +91,16 @@ impl Transaction<'_> {
         }
         Ok(())
     }
+}
+
+/// A key that can be read. One that was damaged or tampered with verifies nothing, which ends the
+/// sessions that it signed and no others.
+fn readable(row: &SqliteRow, cipher: &ColumnCipher) -> Option<SessionKeyRecord> {
+    let key = read(row, cipher);
+    key.inspect_err(|Failure(error)| {
+        tracing::error!(%error, "a key that signed session tokens cannot be read");
+    })
+    .ok()
 }
 
 fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<SessionKeyRecord, Failure> {

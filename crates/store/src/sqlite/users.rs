@@ -201,7 +201,7 @@ fn bind_settings<'q>(
     Ok(statement
         .bind(user.username.as_str().to_owned())
         .bind(folded)
-        .bind(cipher.seal(profile_of(&id), &profile))
+        .bind(cipher.seal(profile_of(&id, &standing), &profile))
         .bind(cipher.seal(
             password_of(&id, &standing),
             user.password.as_str().as_bytes(),
@@ -236,8 +236,9 @@ fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<UserRecord, Failure> {
         version,
     };
     let row = &id.to_string();
-    let password = cipher.open(password_of(row, &standing.to_bytes()), password)?;
-    let profile = cipher.open(profile_of(row), profile)?;
+    let standing = standing.to_bytes();
+    let password = cipher.open(password_of(row, &standing), password)?;
+    let profile = cipher.open(profile_of(row, &standing), profile)?;
     Ok(UserRecord {
         id,
         profile: read_profile(&profile)?,
@@ -262,9 +263,10 @@ fn read_password(text: &[u8]) -> Result<PasswordHash, Failure> {
     password.ok_or_else(|| Failure::unreadable("the password of a user is no hash"))
 }
 
-/// Everything that decides who may log in and whose tokens live. The encrypted password vouches for
-/// it: who writes to the database without the master key can neither let a user in again, nor exchange
-/// passwords, nor bring back an epoch that is over.
+/// Everything that decides who may log in and whose tokens live. The encrypted password and the
+/// encrypted profile vouch for it: who writes to the database without the master key can neither let a
+/// user in again, nor exchange passwords, nor bring back an epoch that is over, or roles that were
+/// taken away.
 struct Standing<'a> {
     username: &'a str,
     folded: &'a str,
@@ -313,12 +315,12 @@ const fn password_of<'a>(id: &'a str, vouches: &'a [u8]) -> Place<'a> {
     }
 }
 
-const fn profile_of(id: &str) -> Place<'_> {
+const fn profile_of<'a>(id: &'a str, vouches: &'a [u8]) -> Place<'a> {
     Place {
         table: "user_account",
         column: "profile",
         row: id,
-        vouches: b"",
+        vouches,
     }
 }
 

@@ -45,14 +45,7 @@ pub async fn tour(stage: &mut Stage, keys: &Keys) -> Outcome {
 
 /// The guide's flow: a key, a login, the profile; a wrong key, no key; a logout.
 async fn own_key(stage: &mut Stage) -> Outcome {
-    let generated = stage
-        .ask(
-            "A key to seal with",
-            &post("/api/key/generate", Credential::Nothing),
-            StatusCode::OK,
-        )
-        .await?;
-    let key = text(&generated, "api_key")?;
+    let key = generate(stage, "A key to seal with").await?;
     stage.check(key.starts_with("gml_"), "it is a timestamped key")?;
 
     let token = log_in(stage, "A login under it", Some(&key)).await?;
@@ -62,20 +55,25 @@ async fn own_key(stage: &mut Stage) -> Outcome {
         profile["data"]["display_name"] == "Ada Lovelace",
         "what was sealed is opened",
     )?;
+    other_keys(stage, &token).await?;
+    log_out(stage, &token, &key).await
+}
 
-    let other = stage
-        .ask(
-            "Another key",
-            &post("/api/key/generate", Credential::Nothing),
-            StatusCode::OK,
-        )
-        .await?;
-    let other = text(&other, "api_key")?;
+/// Makes a seal key.
+async fn generate(stage: &mut Stage, title: &str) -> Outcome<String> {
+    let ask = post("/api/key/generate", Credential::Nothing);
+    let generated = stage.ask(title, &ask, StatusCode::OK).await?;
+    text(&generated, "api_key")
+}
+
+/// Shows that a token opens with no other key than that of its login.
+async fn other_keys(stage: &mut Stage, token: &str) -> Outcome {
+    let other = generate(stage, "Another key").await?;
     for (title, key) in [
         ("The token is worth nothing with it", Some(other.as_str())),
         ("Nor with none, which is the default key", None),
     ] {
-        let ask = profile_of(&token, key);
+        let ask = profile_of(token, key);
         let refused = stage
             .ask(title, &ask, StatusCode::INTERNAL_SERVER_ERROR)
             .await?;
@@ -84,20 +82,15 @@ async fn own_key(stage: &mut Stage) -> Outcome {
             "the message is the documented one",
         )?;
     }
+    Ok(())
+}
 
+async fn log_out(stage: &mut Stage, token: &str, key: &str) -> Outcome {
+    let ask = post("/api/auth/logout", session(token, Some(key)));
+    stage.ask("A logout", &ask, StatusCode::OK).await?;
+    let ask = profile_of(token, Some(key));
     stage
-        .ask(
-            "A logout",
-            &post("/api/auth/logout", session(&token, Some(&key))),
-            StatusCode::OK,
-        )
-        .await?;
-    stage
-        .ask(
-            "The token is dead",
-            &profile_of(&token, Some(&key)),
-            StatusCode::UNAUTHORIZED,
-        )
+        .ask("The token is dead", &ask, StatusCode::UNAUTHORIZED)
         .await?;
     Ok(())
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
-use sealgate_core::error::Reason;
+use sealgate_core::seal_key::SealKeyFormat;
+use sealgate_core::secret::SecretText;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{answer, spend};
 use crate::app::Server;
 use crate::error::Problem;
-use crate::extract::SealKeyHeader;
+use crate::extract::{SealKeyHeader, Unreadable};
 use crate::layer::arrival::Arrival;
 use crate::openapi::{Always, Limited};
 
@@ -32,7 +33,9 @@ pub(crate) struct Verdict {
 /// Check how a seal key is written
 ///
 /// Looks at the form of the header alone. Of a managed key that is its checksum: whether there is such
-/// a key, and whether it is honoured, is not told here. Each address may ask so many times a minute.
+/// a key, and whether it is honoured, is not told here. The default key is well-formed too; where a
+/// client has to send a key of its own (`sessions.require_key`), the login refuses it all the same. Each
+/// address may ask so many times a minute.
 #[utoipa::path(
     post,
     path = "/api/key/validate",
@@ -61,19 +64,7 @@ pub(crate) async fn validate_seal_key(
     SealKeyHeader(header): SealKeyHeader,
 ) -> Result<Response, Problem> {
     let allowance = spend(&server, &arrival)?;
-    let name = &server.http.seal_key_header;
-    let examined = match header {
-        Ok(Some(text)) => {
-            let examined = server.authority.examine_seal_key(text.expose());
-            examined.map_err(str::to_owned)
-        }
-        Ok(None) => Err(format!("there is no header {name}")),
-        Err(denied) if denied.reason == Reason::DuplicateCredential => {
-            Err(format!("the header {name} is there more than once"))
-        }
-        Err(_) => Err("it is empty, or has other characters than those of ASCII".to_owned()),
-    };
-    let (format, reason) = match examined {
+    let (format, reason) = match examine(&server, header) {
         Ok(format) => (Some(format.as_str()), None),
         Err(reason) => (None, Some(reason)),
     };
@@ -83,4 +74,29 @@ pub(crate) async fn validate_seal_key(
         reason,
     };
     Ok(answer(body, allowance))
+}
+
+fn examine(
+    server: &Server,
+    header: Result<Option<SecretText>, Unreadable>,
+) -> Result<SealKeyFormat, String> {
+    let name = &server.http.seal_key_header;
+    match header {
+        Ok(Some(text)) => {
+            let examined = server.authority.examine_seal_key(text.expose());
+            examined.map_err(|reason| with_prefix(server, reason))
+        }
+        Ok(None) => Err(format!("there is no header {name}")),
+        Err(Unreadable::Repeated) => Err(format!("the header {name} is there more than once")),
+        Err(Unreadable::Empty) => Err(format!("the header {name} is empty")),
+        Err(Unreadable::NotAscii) => Err(format!(
+            "the header {name} has characters other than the visible ones of ASCII"
+        )),
+    }
+}
+
+/// Says what a timestamped key begins with here.
+fn with_prefix(server: &Server, reason: &str) -> String {
+    let prefix = &server.authority.settings().sessions.seal_keys.prefix;
+    reason.replace("PREFIX_SECONDS", &format!("{prefix}_SECONDS"))
 }

@@ -46,7 +46,7 @@ pub(crate) async fn log_out(
     }))
 }
 
-/// Log out, by a link
+/// Log out (GET)
 ///
 /// The same as `POST /api/auth/logout`.
 #[utoipa::path(
@@ -56,7 +56,7 @@ pub(crate) async fn log_out(
     security(("SessionAuth" = []), ("BearerAuth" = [])),
     responses((status = 200, description = "It is dead", body = LoggedOut), Guarded),
 )]
-pub(crate) async fn log_out_by_link(
+pub(crate) async fn log_out_by_get(
     server: State<Arc<Server>>,
     token: EitherToken,
 ) -> Result<Json<LoggedOut>, Problem> {

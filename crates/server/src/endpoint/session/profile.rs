@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, VARY};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, VARY};
 use http::{HeaderName, StatusCode};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::name_key;
@@ -19,13 +21,14 @@ use crate::openapi::{Guarded, Scoped};
 
 /// A user's data.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct UserProfile {
+pub(crate) struct UserProfile<'a> {
     /// That it was opened.
     #[schema(example = "Profile retrieved successfully")]
     message: &'static str,
     /// What the directory told of the user at login.
+    // It is JSON already, and is sent as it was sealed.
     #[schema(value_type = Object)]
-    data: (),
+    data: &'a RawValue,
 }
 
 /// Show the user's data
@@ -40,7 +43,7 @@ pub(crate) struct UserProfile {
         (
             status = 200,
             description = "The user's data",
-            body = UserProfile,
+            body = UserProfile<'_>,
             example = json!({
                 "message": "Profile retrieved successfully",
                 "data": {
@@ -69,19 +72,17 @@ pub(crate) async fn user_profile(
     Use::of(authority, arrival, StatusCode::OK)
         .of_session(authority, &session)
         .await?;
-    let mut response = (
-        [
-            (CONTENT_TYPE, "application/json".to_owned()),
-            (CACHE_CONTROL, "no-store".to_owned()),
-            (VARY, vary(&server.http.seal_key_header)),
-        ],
-        // The data is JSON already, as it was sealed.
-        format!(
-            r#"{{"message":"Profile retrieved successfully","data":{}}}"#,
-            session.data()
-        ),
-    )
-        .into_response();
+    let data = serde_json::from_str(session.data())
+        .map_err(|error| Problem::Internal(format!("sealed data that is no JSON: {error}")))?;
+    let body = UserProfile {
+        message: "Profile retrieved successfully",
+        data,
+    };
+    let headers = [
+        (CACHE_CONTROL, "no-store".to_owned()),
+        (VARY, vary(&server.http.seal_key_header)),
+    ];
+    let mut response = (headers, Json(body)).into_response();
     if let Some(allowance) = session.allowance() {
         describe_allowance(response.headers_mut(), allowance);
     }
