@@ -107,6 +107,21 @@ async fn nobody_elsewhere_locks_a_user_out_of_a_known_address_not_even_over_a_re
 }
 
 #[tokio::test]
+async fn a_user_who_is_logged_out_is_known_from_nowhere() {
+    let site = Site::new();
+    let authority = server(&site).await;
+    add_user(&authority, "ada").await;
+    attempt(&authority, "ada", PASSWORD, HOME).await.unwrap();
+    authority
+        .log_out_user("Ada", &support::operator())
+        .await
+        .unwrap();
+    guess_until_stopped(&authority, "ada", "198.51.100.1").await;
+    let home = attempt(&authority, "ada", PASSWORD, HOME).await;
+    assert!(matches!(reason(home), Reason::TooManyAttempts { .. }));
+}
+
+#[tokio::test]
 async fn a_known_address_is_no_way_around_the_back_off() {
     let site = Site::new();
     let authority = server(&site).await;

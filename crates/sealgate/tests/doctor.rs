@@ -72,64 +72,46 @@ fn before_there_is_a_store_it_warns_and_makes_none() {
 fn it_finds_what_is_unsafe() {
     let home = Home::new();
     home.create_key(&["--name", "x"]);
-    let set = |name: &'static str, value: &'static str| {
-        move |command: &mut Command| {
-            command.env(name, value);
-        }
-    };
-    assert_found(&home, |_| (), "administrators", "warn", "--admin");
-    assert_found(
-        &home,
-        |_| (),
-        "expiry",
-        "warn",
-        "1 active key never expires",
-    );
-    assert_found(&home, |_| (), "contact", "warn", "security.contact");
-    assert_found(&home, |_| (), "master key", "ok", "beside the store");
-    assert_found(&home, |_| (), "store", "ok", "sqlite 3.");
-    assert_found(&home, |_| (), "audit log", "ok", "2 records, chain whole");
-    assert_found(
-        &home,
-        set("SEALGATE_LISTEN", "0.0.0.0:80"),
-        "address",
-        "warn",
-        "in the clear",
-    );
-    assert_found(
-        &home,
-        set("SEALGATE_CORS_ORIGINS", "*"),
-        "CORS",
-        "warn",
-        "every web page",
-    );
-    assert_found(&home, |_| (), "seal key", "warn", "x-gomaluum-key");
-    assert_found(
-        &home,
-        set("SEALGATE_SESSIONS_DEFAULT_KEY", "our own default"),
-        "seal key",
-        "ok",
-        "of your own",
-    );
-    assert_found(
-        &home,
-        set("SEALGATE_PASSWORDS_MEMORY_KIB", "4096"),
-        "passwords",
-        "warn",
-        "OWASP",
-    );
-    assert_found(&home, |_| (), "wrong seal key", "ok", "500");
-    assert_found(&home, |_| (), "signing key", "ok", "none yet");
-    assert_found(&home, |_| (), "users", "ok", "sealgate user add");
+    for (check, level, says) in [
+        ("administrators", "warn", "--admin"),
+        ("expiry", "warn", "1 active key never expires"),
+        ("contact", "warn", "security.contact"),
+        ("master key", "ok", "beside the store"),
+        ("store", "ok", "sqlite 3."),
+        ("audit log", "ok", "2 records, chain whole"),
+        ("seal key", "warn", "x-gomaluum-key"),
+        ("wrong seal key", "ok", "500"),
+        ("signing key", "ok", "none yet"),
+        ("users", "ok", "sealgate user add"),
+    ] {
+        assert_found(&home, |_| (), check, level, says);
+    }
     home.run(&["signing-key", "rotate"]).success();
     assert_found(&home, |_| (), "signing key", "ok", "k4.pid.");
-    assert_found(
-        &home,
-        set("SEALGATE_LISTNE", "x"),
-        "environment",
-        "warn",
-        "SEALGATE_LISTNE",
-    );
+}
+
+#[test]
+fn it_finds_settings_that_are_unsafe() {
+    let home = Home::new();
+    home.create_key(&["--name", "x"]);
+    for (name, value, check, level, says) in [
+        ("LISTEN", "0.0.0.0:80", "address", "warn", "in the clear"),
+        ("CORS_ORIGINS", "*", "CORS", "warn", "every web page"),
+        (
+            "SESSIONS_DEFAULT_KEY",
+            "our own default",
+            "seal key",
+            "ok",
+            "of your own",
+        ),
+        ("PASSWORDS_MEMORY_KIB", "4096", "passwords", "warn", "OWASP"),
+        ("LISTNE", "x", "environment", "warn", "SEALGATE_LISTNE"),
+    ] {
+        let set = |command: &mut Command| {
+            command.env(format!("SEALGATE_{name}"), value);
+        };
+        assert_found(&home, set, check, level, says);
+    }
 }
 
 #[test]

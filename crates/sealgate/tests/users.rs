@@ -168,6 +168,15 @@ fn a_password_comes_from_standard_input_and_never_from_an_argument() {
         assert!(ran.stderr.contains(says), "{ran:?}");
         assert!(!ran.stderr.contains("xxx") && !ran.stderr.contains("short"));
     }
+    let named = [
+        "user",
+        "add",
+        "--username",
+        "ada.lovelace",
+        "--password-stdin",
+    ];
+    home.run_with_input(&named, "Ada.Lovelace\n")
+        .failure(2, "the password: it is the user name: choose another");
     // Only the first line counts, and its end is no part of it.
     home.run_with_input(&from_stdin, &format!("{PASSWORD}\r\nmore\n"))
         .success();

@@ -193,11 +193,20 @@ impl Authority {
         .await
     }
 
-    /// Ends all sessions of a user, of whatever directory.
+    /// Ends all sessions of a user, of whatever directory, and forgets from where they were begun: it
+    /// may have been somebody else.
     ///
     /// # Errors
     /// If the store cannot be used.
     pub async fn log_out_user(&self, name: &str, caller: &Caller) -> Result<(), Error> {
+        self.end_all_sessions(name, caller).await?;
+        let account = fold_username(name);
+        self.known_addresses.forget(&account);
+        self.commit(vec![Change::ForgetAddresses { account }], Vec::new())
+            .await
+    }
+
+    async fn end_all_sessions(&self, name: &str, caller: &Caller) -> Result<(), Error> {
         let now = self.now();
         let is_here = self.store.user(&fold_username(name)).await?.is_some();
         if is_here {

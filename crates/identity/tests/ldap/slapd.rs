@@ -1,4 +1,5 @@
-//! The server `slapd` on this machine, with a directory of its own for each test.
+//! The server `slapd` on this machine, with a directory of its own for each test. The tests of the
+//! program take this file too.
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::net::{TcpListener, TcpStream};

@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -66,7 +67,10 @@ pub fn run(page: &Page) -> Vec<String> {
 
 struct Session {
     directory: TempDir,
+    /// In place of 8080, where a page has its server.
     port: u16,
+    /// In place of 9180, where a page has something else that listens.
+    other_port: u16,
 }
 
 impl Session {
@@ -77,10 +81,11 @@ impl Session {
         }
         let program = directory.path().join("bin/sealgate");
         symlink(env!("CARGO_BIN_EXE_sealgate"), program).expect("a link to the program");
-        // Free now, and the system does not soon give it to somebody else.
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("its number").port();
-        Self { directory, port }
+        Self {
+            directory,
+            port: free_port(),
+            other_port: free_port(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -113,10 +118,11 @@ impl Session {
         }
     }
 
-    /// The page's text with the port and the program of this session.
+    /// The page's text with the ports and the program of this session.
     fn adapted(&self, text: &str) -> String {
         text.replace("cargo run --release -- ", "sealgate ")
             .replace("8080", &self.port.to_string())
+            .replace("9180", &self.other_port.to_string())
     }
 
     /// Runs a script; nothing if it does not end.
@@ -186,6 +192,24 @@ impl Session {
             read("server.log")
         )
     }
+}
+
+/// A port that is free now, and that the system gives to nobody who asks for any: those begin at
+/// 32,768. Another page takes another, and so most likely does another run of this test.
+fn free_port() -> u16 {
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 10_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(101);
+    let ports = std::iter::repeat_with(|| {
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + start.wrapping_add(taken) % COUNT;
+        u16::try_from(port).expect("a port")
+    });
+    let free = ports
+        .take(1_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a free port")
 }
 
 /// Whether the first thing that a page does is to start its server.

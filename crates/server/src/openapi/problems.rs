@@ -106,23 +106,19 @@ fn catalogue() -> Vec<Entry> {
 }
 
 fn refusals() -> Vec<Entry> {
-    let denied = |reason| Denied {
-        reason,
-        key_id: None,
-    };
+    let retry_after = Duration::from_secs(4);
     let rate_limited = denied(Reason::RateLimited {
         limit: 1_000,
-        retry_after: Duration::from_secs(4),
+        retry_after,
     });
     let too_many_attempts = denied(Reason::TooManyAttempts {
         username: None,
-        retry_after: Duration::from_secs(4),
+        retry_after,
     });
     let login_failed = denied(Reason::LoginFailed {
         why: LoginFailure::WrongPassword,
         username: None,
     });
-    let write = Permission::WRITE.0.to_owned();
     vec![
         (
             "No credential, or one that is not honoured. Why it is not, is for the operator's log",
@@ -142,7 +138,7 @@ fn refusals() -> Vec<Entry> {
             "The caller is known and may not do this",
             &[],
             vec![
-                denied(Reason::MissingPermission(write)).into(),
+                denied(Reason::MissingPermission(Permission::WRITE.0.to_owned())).into(),
                 denied(Reason::NotAdmin).into(),
                 denied(Reason::OwnKey).into(),
             ],
@@ -160,14 +156,18 @@ fn refusals() -> Vec<Entry> {
     ]
 }
 
+const fn denied(reason: Reason) -> Denied {
+    Denied {
+        reason,
+        key_id: None,
+    }
+}
+
 fn faults() -> Vec<Entry> {
     let away = "the key store cannot be used at the moment";
-    let wrong_seal_key = Denied {
-        reason: Reason::WrongSealKey {
-            username: String::new(),
-        },
-        key_id: None,
-    };
+    let wrong_seal_key = denied(Reason::WrongSealKey {
+        username: String::new(),
+    });
     let one = |description, problem| (description, &[] as &[_], vec![problem]);
     vec![
         one(

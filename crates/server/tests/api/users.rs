@@ -189,6 +189,28 @@ async fn a_user_is_logged_out_everywhere_and_may_come_back() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_new_password_is_told_with_what_would_be_right() {
+    let world = World::new().await;
+    world.user("ada.lovelace", PASSWORD).await;
+    for (password, message) in [
+        ("short", "it must have at least 8 characters"),
+        (&"x".repeat(257), "it must have at most 256 bytes"),
+        (
+            "two\nlines of it",
+            "it must have no control characters, such as a line break",
+        ),
+        ("Ada.Lovelace", "it is the user name: choose another"),
+    ] {
+        let body = json!({"password": password});
+        let request = post("/api/users/ada.lovelace/password").json(&body);
+        let answer = by_admin(&world, request).send(&world).await;
+        let told = answer.error(400, "invalid_request");
+        assert_eq!(told, format!("password: {message}"));
+    }
+    log_in("ada.lovelace", PASSWORD).send(&world).await.ok();
+}
+
+#[tokio::test]
 async fn bad_users_are_refused_naming_the_field() {
     let world = World::new().await;
     world.user("ada", PASSWORD).await;

@@ -7,6 +7,9 @@ use super::client::{Ask, Credential};
 use super::stage::Stage;
 use crate::exit::{Failure, Outcome};
 
+/// What is sealed.
+const PLAINTEXT: &str = "attack at dawn";
+
 /// What the next section goes on with.
 pub struct Keys {
     /// An administrator's key.
@@ -63,141 +66,107 @@ pub async fn tour(stage: &mut Stage) -> Outcome<Keys> {
 async fn use_api(stage: &mut Stage, keys: &Keys) -> Outcome<String> {
     stage.section("A key opens the API, and is exchanged for a token")?;
     let key = Credential::Key(&keys.production.0);
-    stage
-        .ask("The key itself", &get("/api/encrypt", key), StatusCode::OK)
-        .await?;
+    let ask = get("/api/encrypt", key);
+    stage.ask("The key itself", &ask, StatusCode::OK).await?;
+    let ask = post("/api/auth/token", key);
     let issued = stage
-        .ask(
-            "A token for the key",
-            &post("/api/auth/token", key),
-            StatusCode::OK,
-        )
+        .ask("A token for the key", &ask, StatusCode::OK)
         .await?;
-    stage.check(
-        issued["expires_in"] == 3_600,
-        "the token is good for an hour",
-    )?;
+    let hour = issued["expires_in"] == 3_600;
+    stage.check(hour, "the token is good for an hour")?;
     stage.check(issued["token_type"] == "Bearer", "it is a bearer token")?;
     stage.check(issued["key_id"] == *keys.production.1, "it names its key")?;
 
     let token = text(&issued, "token")?;
     let bearer = Credential::Token(&token);
+    let ask = get("/api/encrypt", bearer);
     stage
-        .ask(
-            "The token in the key's place",
-            &get("/api/encrypt", bearer),
-            StatusCode::OK,
-        )
+        .ask("The token in the key's place", &ask, StatusCode::OK)
         .await?;
-    let renewed = stage
-        .ask(
-            "A later token, before this one expires",
-            &post("/api/auth/token/renew", bearer),
-            StatusCode::OK,
-        )
-        .await?;
+    let (title, ask) = (
+        "A later token, before this one expires",
+        post("/api/auth/token/renew", bearer),
+    );
+    let renewed = stage.ask(title, &ask, StatusCode::OK).await?;
     let token = text(&renewed, "token")?;
-    let bearer = Credential::Token(&token);
+    seal(stage, Credential::Token(&token)).await
+}
 
-    let plaintext = json!({"plaintext": "attack at dawn"});
+/// Seals something, and opens it again. Gives what was sealed.
+async fn seal(stage: &mut Stage, bearer: Credential<'_>) -> Outcome<String> {
+    let ask = send("/api/encrypt", bearer, &json!({"plaintext": PLAINTEXT}));
     let sealed = stage
-        .ask(
-            "Something to be kept is sealed",
-            &send("/api/encrypt", bearer, &plaintext),
-            StatusCode::OK,
-        )
+        .ask("Something to be kept is sealed", &ask, StatusCode::OK)
         .await?;
     let ciphertext = text(&sealed, "ciphertext")?;
-    let opened = stage
-        .ask(
-            "And opened again",
-            &open(bearer, &ciphertext),
-            StatusCode::OK,
-        )
-        .await?;
-    stage.check(
-        opened["plaintext"] == "attack at dawn",
-        "what was sealed is opened",
-    )?;
+    open(stage, "And opened again", bearer, &ciphertext).await?;
     Ok(ciphertext)
+}
+
+async fn open(
+    stage: &mut Stage,
+    title: &str,
+    credential: Credential<'_>,
+    ciphertext: &str,
+) -> Outcome {
+    let body = json!({"ciphertext": ciphertext});
+    let ask = send("/api/decrypt", credential, &body);
+    let opened = stage.ask(title, &ask, StatusCode::OK).await?;
+    let is_same = opened["plaintext"] == PLAINTEXT;
+    stage.check(is_same, "what was sealed is opened")
 }
 
 /// Keys over HTTP. Gives the key that has replaced the one in use.
 async fn manage(stage: &mut Stage, keys: &Keys, sealed: &str) -> Outcome<(String, String)> {
     stage.section("Administrators manage keys over HTTP")?;
     let admin = Credential::Key(&keys.admin);
-    stage
-        .ask(
-            "All keys",
-            &get("/api/auth/keys?limit=10", admin),
-            StatusCode::OK,
-        )
-        .await?;
-    let request = json!({"name": "Reports", "permissions": "api:read", "expires_in_days": 30});
-    let reports = stage
-        .ask(
-            "Another key",
-            &send("/api/auth/keys", admin, &request),
-            StatusCode::CREATED,
-        )
-        .await?;
-    let reports_key = text(&reports, "api_key")?;
-    let seal = send(
-        "/api/encrypt",
-        Credential::Key(&reports_key),
-        &json!({"plaintext": "x"}),
-    );
-    stage
-        .ask("It may read, and not write", &seal, StatusCode::FORBIDDEN)
-        .await?;
+    let ask = get("/api/auth/keys?limit=10", admin);
+    stage.ask("All keys", &ask, StatusCode::OK).await?;
+    let (reader, reader_id) = make_reader(stage, admin).await?;
+    let successor = replace(stage, keys, sealed).await?;
 
-    let path = format!("/api/auth/keys/{}/rotate", keys.production.1);
-    let rotated = stage
-        .ask(
-            "The application's key is replaced; the old one works for a minute more",
-            &send(&path, admin, &json!({"grace_seconds": 60})),
-            StatusCode::OK,
-        )
-        .await?;
-    let successor = (
-        text(&rotated, "api_key")?,
-        text(&rotated["new_key"], "key_id")?,
-    );
+    let path = format!("/api/auth/keys/{reader_id}/revoke");
+    let ask = send(&path, admin, &json!({"reason": "no longer needed"}));
+    stage.ask("A key is revoked", &ask, StatusCode::OK).await?;
+    let ask = get("/api/encrypt", Credential::Key(&reader));
     stage
-        .ask(
-            "The old key, in its grace",
-            &get("/api/encrypt", Credential::Key(&keys.production.0)),
-            StatusCode::OK,
-        )
-        .await?;
-    let opened = stage
-        .ask(
-            "The new key opens what the old one sealed",
-            &open(Credential::Key(&successor.0), sealed),
-            StatusCode::OK,
-        )
-        .await?;
-    stage.check(
-        opened["plaintext"] == "attack at dawn",
-        "what was sealed is opened",
-    )?;
-
-    let path = format!("/api/auth/keys/{}/revoke", text(&reports["key"], "key_id")?);
-    stage
-        .ask(
-            "A key is revoked",
-            &send(&path, admin, &json!({"reason": "no longer needed"})),
-            StatusCode::OK,
-        )
-        .await?;
-    stage
-        .ask(
-            "It is refused from now on",
-            &get("/api/encrypt", Credential::Key(&reports_key)),
-            StatusCode::UNAUTHORIZED,
-        )
+        .ask("It is refused from now on", &ask, StatusCode::UNAUTHORIZED)
         .await?;
     Ok(successor)
+}
+
+/// Makes a key that may read and does try to write. Gives it and its identifier.
+async fn make_reader(stage: &mut Stage, admin: Credential<'_>) -> Outcome<(String, String)> {
+    let request = json!({"name": "Reports", "permissions": "api:read", "expires_in_days": 30});
+    let ask = send("/api/auth/keys", admin, &request);
+    let made = stage.ask("Another key", &ask, StatusCode::CREATED).await?;
+    let key = text(&made, "api_key")?;
+    let body = json!({"plaintext": "x"});
+    let ask = send("/api/encrypt", Credential::Key(&key), &body);
+    stage
+        .ask("It may read, and not write", &ask, StatusCode::FORBIDDEN)
+        .await?;
+    Ok((key, text(&made["key"], "key_id")?))
+}
+
+/// Replaces the key in use, which opens what the old one sealed. Gives it and its identifier.
+async fn replace(stage: &mut Stage, keys: &Keys, sealed: &str) -> Outcome<(String, String)> {
+    let (old, id) = &keys.production;
+    let path = format!("/api/auth/keys/{id}/rotate");
+    let body = json!({"grace_seconds": 60});
+    let (title, ask) = (
+        "The application's key is replaced; the old one works for a minute more",
+        send(&path, Credential::Key(&keys.admin), &body),
+    );
+    let rotated = stage.ask(title, &ask, StatusCode::OK).await?;
+    let key = text(&rotated, "api_key")?;
+    let ask = get("/api/encrypt", Credential::Key(old));
+    stage
+        .ask("The old key, in its grace", &ask, StatusCode::OK)
+        .await?;
+    let title = "The new key opens what the old one sealed";
+    open(stage, title, Credential::Key(&key), sealed).await?;
+    Ok((key, text(&rotated["new_key"], "key_id")?))
 }
 
 /// A text field of an answer.
@@ -235,12 +204,4 @@ pub fn send<'a>(path: &str, credential: Credential<'a>, body: &Value) -> Ask<'a>
         body: Some(body.clone()),
         ..post(path, credential)
     }
-}
-
-fn open<'a>(credential: Credential<'a>, ciphertext: &str) -> Ask<'a> {
-    send(
-        "/api/decrypt",
-        credential,
-        &json!({"ciphertext": ciphertext}),
-    )
 }

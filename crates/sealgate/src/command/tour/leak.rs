@@ -15,12 +15,8 @@ pub async fn tour(stage: &mut Stage, keys: &Keys) -> Outcome {
     stage.section("A key has leaked")?;
     let (leaked, id) = &keys.production;
     let reason = ["--reason", "found in a public repository", "--force"];
-    stage
-        .run(
-            "Revoke it",
-            &[&["revoke", "--id", id], &reason[..]].concat(),
-        )
-        .await?;
+    let revoke = [&["revoke", "--id", id], &reason[..]].concat();
+    stage.run("Revoke it", &revoke).await?;
     let ask = get("/api/encrypt", Credential::Key(leaked));
     stage
         .ask_until_refused("The running server knows within a second", &ask)
