@@ -31,13 +31,25 @@ fn log_in(server: &Server, password: &str) -> Response {
 
 /// A portal of one user; it serves as long as the test runs. Gives its address.
 fn portal() -> String {
+    portal_that_refuses("401 Unauthorized", "{}")
+}
+
+/// A portal that says no with the status of a yes.
+fn careless_portal() -> String {
+    portal_that_refuses("200 OK", r#"{"success":false}"#)
+}
+
+fn portal_that_refuses(status: &'static str, refusal: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("its address");
-    std::thread::spawn(move || listener.incoming().flatten().for_each(|it| answer(&it)));
+    std::thread::spawn(move || {
+        let streams = listener.incoming().flatten();
+        streams.for_each(|it| answer(&it, (status, "", refusal)));
+    });
     format!("http://{address}/login")
 }
 
-fn answer(stream: &TcpStream) {
+fn answer(stream: &TcpStream, refusal: (&str, &str, &str)) {
     let mut reader = BufReader::new(stream);
     let (mut line, mut length) = (String::new(), 0);
     while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
@@ -55,7 +67,7 @@ fn answer(stream: &TcpStream) {
         let cookie = "Set-Cookie: MOD_AUTH_CAS=ticket-of-ada; Path=/; HttpOnly\r\n";
         ("200 OK", cookie, r#"{"name":"Ada","kulliyyah":"KICT"}"#)
     } else {
-        ("401 Unauthorized", "", "{}")
+        refusal
     };
     let length = answer.len();
     let _ = write!(
@@ -264,6 +276,32 @@ fn a_directory_of_no_use_stops_the_server_and_no_revocation() {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stdout.contains("is empty"), "{ran:?}");
     ldap(&["revoke", "--id", &key.id]).success();
+}
+
+#[test]
+fn doctor_tries_a_login_that_nobody_has() {
+    let home = Home::new();
+    home.create_key(&["--name", "x"]);
+    let careless = careless_portal();
+    let portals = [
+        (portal(), "ok", "it refuses a login that nobody has"),
+        (careless, "fail", "lets everybody in"),
+        (
+            "http://127.0.0.1:1/login".to_owned(),
+            "warn",
+            "nobody can log in",
+        ),
+    ];
+    for (url, level, message) in portals {
+        let mut command = home.command(&["doctor", "--json"]);
+        of_portal(&mut command, &url);
+        let ran = Ran::of(&mut command);
+        let findings = ran.json()["findings"].as_array().expect("findings").clone();
+        let found = findings.iter().find(|found| found["check"] == "directory");
+        let found = found.expect("a finding about the directory");
+        assert_eq!(found["level"], level, "{found}");
+        assert!(found["message"].to_string().contains(message), "{found}");
+    }
 }
 
 #[test]

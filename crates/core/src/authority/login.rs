@@ -40,8 +40,11 @@ impl Default for Places {
 impl Places {
     /// A place, if there is one.
     fn take(&self, is_known: bool) -> Option<SemaphorePermit<'_>> {
-        let of_all = self.strangers.try_acquire().ok();
-        of_all.or_else(|| self.known.try_acquire().ok().filter(|_| is_known))
+        match self.strangers.try_acquire() {
+            Ok(place) => Some(place),
+            Err(_) if is_known => self.known.try_acquire().ok(),
+            Err(_) => None,
+        }
     }
 }
 

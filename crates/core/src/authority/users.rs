@@ -227,7 +227,7 @@ impl Authority {
         let event = caller
             .event(now, Action::UserLoggedOut, None)
             .with_details(details);
-        let revoke = self.revoke_user(fold_username(name), now.as_millis(), now);
+        let revoke = Self::revoke_user(fold_username(name), now.as_millis(), now);
         self.commit(vec![revoke], vec![event]).await
     }
 
@@ -245,7 +245,7 @@ impl Authority {
                     id: record.id,
                     version: record.version,
                 },
-                self.revoke_user(
+                Self::revoke_user(
                     record.username.folded(),
                     record.epoch.max(now.as_millis()),
                     now,
@@ -279,7 +279,7 @@ impl Authority {
             } = change(self.user(name).await?)?;
             let mut changes = vec![Change::UpdateUser(Box::new(record.clone()))];
             changes.extend(
-                ended.map(|epoch| self.revoke_user(record.username.folded(), epoch, self.now())),
+                ended.map(|epoch| Self::revoke_user(record.username.folded(), epoch, self.now())),
             );
             tries -= 1;
             match self.commit(changes, vec![event]).await {
@@ -299,7 +299,7 @@ impl Authority {
 
     /// The tokens of a user's epochs up to one are dead, until the last of them has expired, whatever
     /// the settings were under which it was issued.
-    fn revoke_user(&self, name: String, epoch: i64, now: Timestamp) -> Change {
+    fn revoke_user(name: String, epoch: i64, now: Timestamp) -> Change {
         let last_expiry = now.plus_seconds(LONGEST_SESSION_SECONDS);
         Change::Revoke(Revocation::new(Subject::User { name, epoch }, last_expiry))
     }

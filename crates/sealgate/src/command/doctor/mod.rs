@@ -96,7 +96,7 @@ impl Args {
         let mut findings = place::examine(context);
         findings.extend(store::examine(context).await);
         findings.extend(policy::examine(context));
-        findings.extend(sessions::examine(context));
+        findings.extend(sessions::examine(context).await);
 
         let number = |level| {
             findings

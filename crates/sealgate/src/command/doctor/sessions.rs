@@ -1,7 +1,10 @@
 //! Users and their sessions: what seals where no key is sent, where users come from, what a guess at
 //! a password costs.
 
+use sealgate_core::identity::{IdentityProvider, NotIdentified};
 use sealgate_core::password::HashingCost;
+use sealgate_core::random::{SystemRandom, array};
+use sealgate_core::secret::SecretText;
 
 use super::{Context, Finding};
 use crate::directory;
@@ -9,14 +12,18 @@ use crate::output::thousands;
 use crate::settings::{Backend, Identity, Passwords, Sessions, WrongKeyStatus};
 
 /// Looks at the settings of users and sessions.
-pub fn examine(context: &Context) -> Vec<Finding> {
+pub async fn examine(context: &Context) -> Vec<Finding> {
     let settings = &context.settings;
-    vec![
+    let mut findings = vec![
         default_key(&settings.sessions),
         wrong_key(&settings.sessions),
         identity(&settings.identity),
         passwords(&settings.passwords, &settings.identity),
-    ]
+    ];
+    if let Ok(Some(directory)) = directory::of(&settings.identity) {
+        findings.push(refuses_nobody(directory.provider.as_ref()).await);
+    }
+    findings
 }
 
 fn default_key(sessions: &Sessions) -> Finding {
@@ -69,6 +76,25 @@ fn identity(identity: &Identity) -> Finding {
                 Finding::ok(CHECK, format!("those of {place}"))
             }
         }
+    }
+}
+
+/// Tries a login that nobody has. What takes it would let everybody in, as anybody: a portal that says
+/// no with status 200 is easily taken for one that says yes.
+async fn refuses_nobody(directory: &dyn IdentityProvider) -> Finding {
+    const CHECK: &str = "directory";
+    let drawn = u128::from_le_bytes(array(&SystemRandom));
+    let password = SecretText::new(format!("{drawn:032x}"));
+    match directory.identify("sealgate-doctor", &password).await {
+        Err(NotIdentified::Refused) => Finding::ok(CHECK, "it refuses a login that nobody has"),
+        Err(NotIdentified::Unavailable(why)) => {
+            Finding::warn(CHECK, format!("nobody can log in at the moment: {why}"))
+        }
+        Ok(_) => Finding::fail(
+            CHECK,
+            "it took a user name and a password that were made up, and so lets everybody in: name \
+             what only a good login gets, by identity.http.success or identity.http.success_cookie",
+        ),
     }
 }
 
