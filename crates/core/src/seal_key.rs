@@ -76,6 +76,49 @@ impl SealKeyFormat {
     }
 }
 
+/// Why a text can be no seal key; nothing of it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidSealKey {
+    /// It begins like a timestamped key, and has no second underscore.
+    Parts,
+    /// The time of a timestamped key is none.
+    Time,
+    /// The digits of a timestamped key are too few, too many or none.
+    Digits,
+    /// It begins like no key.
+    Unknown,
+    /// It looks like a managed key, and is none.
+    Managed(InvalidKey),
+}
+
+impl InvalidSealKey {
+    /// What is wrong, and what would be right here.
+    #[must_use]
+    pub fn message(self, rules: &SealKeyRules) -> String {
+        let prefix = &rules.prefix;
+        match self {
+            Self::Parts => format!("a timestamped key is written {prefix}_SECONDS_DIGITS"),
+            Self::Time => {
+                "the second part of a timestamped key is a time in unix seconds".to_owned()
+            }
+            Self::Digits => {
+                "the last part of a timestamped key is 40 to 128 lower-case hexadecimal digits"
+                    .to_owned()
+            }
+            Self::Unknown => format!(
+                "neither a timestamped key ({prefix}_SECONDS_DIGITS), nor 40 to 128 hexadecimal \
+                 digits, nor a managed key (PREFIX.RANDOM)"
+            ),
+            Self::Managed(InvalidKey::Form) => {
+                "a managed key is written PREFIX.RANDOM, 50 characters in all".to_owned()
+            }
+            Self::Managed(InvalidKey::Checksum) => {
+                "the checksum of the managed key does not fit: a character was mistyped".to_owned()
+            }
+        }
+    }
+}
+
 /// A seal key as a client presented it: of the right form. A managed one is not yet known to be
 /// anybody's.
 #[derive(Clone)]
@@ -89,8 +132,8 @@ impl PresentedSealKey {
     /// Looks at the form of what a client sent; nothing sent is the default key.
     ///
     /// # Errors
-    /// Says what is wrong, and shows nothing of the key.
-    pub fn parse(text: Option<&str>, rules: &SealKeyRules) -> Result<Self, &'static str> {
+    /// If it is none.
+    pub fn parse(text: Option<&str>, rules: &SealKeyRules) -> Result<Self, InvalidSealKey> {
         let default = rules.default_key.expose();
         let text = text.unwrap_or(default);
         let format = if bool::from(text.as_bytes().ct_eq(default.as_bytes())) {
@@ -102,7 +145,7 @@ impl PresentedSealKey {
             check_timestamped(rest)?;
             SealKeyFormat::Timestamped
         } else if text.contains('.') {
-            check_managed(text)?;
+            PresentedKey::parse(text).map_err(InvalidSealKey::Managed)?;
             SealKeyFormat::Managed
         } else {
             check_hex(text)?;
@@ -135,43 +178,26 @@ impl fmt::Debug for PresentedSealKey {
     }
 }
 
-fn check_timestamped(rest: &str) -> Result<(), &'static str> {
-    let (seconds, digits) = rest
-        .split_once('_')
-        .ok_or("a timestamped key is written PREFIX_SECONDS_DIGITS")?;
+fn check_timestamped(rest: &str) -> Result<(), InvalidSealKey> {
+    let (seconds, digits) = rest.split_once('_').ok_or(InvalidSealKey::Parts)?;
     let is_time = (1..=MAX_TIMESTAMP).contains(&seconds.len())
         && seconds.bytes().all(|byte| byte.is_ascii_digit());
     if !is_time {
-        return Err("the second part of a timestamped key is a time in unix seconds");
+        return Err(InvalidSealKey::Time);
     }
     let is_lower = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if DIGITS.contains(&digits.len()) && digits.bytes().all(is_lower) {
         Ok(())
     } else {
-        Err("the last part of a timestamped key is 40 to 128 lower-case hexadecimal digits")
+        Err(InvalidSealKey::Digits)
     }
 }
 
-fn check_hex(text: &str) -> Result<(), &'static str> {
+fn check_hex(text: &str) -> Result<(), InvalidSealKey> {
     if DIGITS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         Ok(())
     } else {
-        Err(
-            "neither a timestamped key (PREFIX_SECONDS_DIGITS), nor 40 to 128 hexadecimal digits, \
-             nor a managed key (PREFIX.RANDOM)",
-        )
-    }
-}
-
-fn check_managed(text: &str) -> Result<(), &'static str> {
-    match PresentedKey::parse(text) {
-        Ok(_) => Ok(()),
-        Err(InvalidKey::Form) => {
-            Err("a managed key is written PREFIX.RANDOM, 50 characters in all")
-        }
-        Err(InvalidKey::Checksum) => {
-            Err("the checksum of the managed key does not fit: a character was mistyped")
-        }
+        Err(InvalidSealKey::Unknown)
     }
 }
 
@@ -213,8 +239,11 @@ mod tests {
 
     const GUIDE: &str = "gml_1703123456_a1b2c3d4e5f6789012345678901234567890abcd";
 
-    fn format(text: Option<&str>) -> Result<SealKeyFormat, &'static str> {
-        PresentedSealKey::parse(text, &SealKeyRules::default()).map(|key| key.format())
+    fn format(text: Option<&str>) -> Result<SealKeyFormat, String> {
+        let rules = SealKeyRules::default();
+        let key = PresentedSealKey::parse(text, &rules);
+        key.map(|key| key.format())
+            .map_err(|invalid| invalid.message(&rules))
     }
 
     #[test]

@@ -67,9 +67,11 @@ impl Authority {
     ///
     /// # Errors
     /// Says what is wrong with the form.
-    pub fn examine_seal_key(&self, text: &str) -> Result<SealKeyFormat, &'static str> {
+    pub fn examine_seal_key(&self, text: &str) -> Result<SealKeyFormat, String> {
         let rules = &self.settings.sessions.seal_keys;
-        PresentedSealKey::parse(Some(text), rules).map(|key| key.format())
+        PresentedSealKey::parse(Some(text), rules)
+            .map(|key| key.format())
+            .map_err(|invalid| invalid.message(rules))
     }
 
     /// Checks the form of a seal key that is not needed, so that a bad one is refused all the same.

@@ -82,10 +82,7 @@ fn examine(
 ) -> Result<SealKeyFormat, String> {
     let name = &server.http.seal_key_header;
     match header {
-        Ok(Some(text)) => {
-            let examined = server.authority.examine_seal_key(text.expose());
-            examined.map_err(|reason| with_prefix(server, reason))
-        }
+        Ok(Some(text)) => server.authority.examine_seal_key(text.expose()),
         Ok(None) => Err(format!("there is no header {name}")),
         Err(Unreadable::Repeated) => Err(format!("the header {name} is there more than once")),
         Err(Unreadable::Empty) => Err(format!("the header {name} is empty")),
@@ -93,10 +90,4 @@ fn examine(
             "the header {name} has characters other than the visible ones of ASCII"
         )),
     }
-}
-
-/// Says what a timestamped key begins with here.
-fn with_prefix(server: &Server, reason: &str) -> String {
-    let prefix = &server.authority.settings().sessions.seal_keys.prefix;
-    reason.replace("PREFIX_SECONDS", &format!("{prefix}_SECONDS"))
 }
