@@ -313,7 +313,7 @@ mod tests {
         ] {
             let reason = format(Some(text)).unwrap_err();
             assert!(
-                text.len() < 3 || !reason.contains(text),
+                text.len() < 5 || !reason.contains(text),
                 "{text:?}: {reason}"
             );
         }

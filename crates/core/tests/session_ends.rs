@@ -118,9 +118,16 @@ async fn users_of_a_directory_outside_are_logged_out_though_a_row_of_theirs_is_l
             Reason::InvalidToken("sessions_ended"),
             "{name}"
         );
-        // Within the same millisecond, by the clock of the test.
+        // All within the same millisecond, by the clock of the test.
         let again = login().await;
         moved.open_session(&again, None, HERE).await.unwrap();
+        moved.log_out_user(name, &operator()).await.unwrap();
+        let ended = moved.open_session(&again, None, HERE).await;
+        assert_eq!(
+            reason(ended),
+            Reason::InvalidToken("sessions_ended"),
+            "{name}"
+        );
     }
     let made = serde_json::json!({"username": "eve", "password": PASSWORD});
     let made = serde_json::from_value(made).unwrap();

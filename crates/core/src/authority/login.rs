@@ -288,6 +288,14 @@ impl Authority {
             data: &user.data,
             renewed: None,
         };
+        let changed = || {
+            let why = LoginFailure::UserChanged;
+            let username = Some(user.username.clone());
+            denied(Reason::LoginFailed { why, username })
+        };
+        if self.revocations.has_user(&user.username, user.epoch) {
+            return Err(changed().into());
+        }
         let draft = self.draft_session(&terms, seal, Action::SessionStarted, login.origin)?;
         let mut changes = vec![Change::KnowAddress {
             account: attempt.account.clone(),
@@ -303,13 +311,7 @@ impl Authority {
         }
         match self.commit(changes, vec![draft.event]).await {
             Ok(()) => {}
-            Err(Error::Conflict(_)) => {
-                return Err(denied(Reason::LoginFailed {
-                    why: LoginFailure::UserChanged,
-                    username: Some(user.username.clone()),
-                })
-                .into());
-            }
+            Err(Error::Conflict(_)) => return Err(changed().into()),
             Err(error) => return Err(error),
         }
         self.known_addresses.add(&attempt.account, attempt.network);

@@ -1,6 +1,6 @@
 //! The keys that sign session tokens: made on the first start, rotated, imported, published.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sealgate_token::paseto::{SessionKeyError, SessionSigningKey, SessionVerifyingKey};
@@ -56,31 +56,40 @@ impl SessionKey {
 /// All of them, as this process knows them.
 #[derive(Default)]
 pub(super) struct SessionKeys {
-    /// Newest first.
-    keys: RwLock<Arc<[Arc<SessionKey>]>>,
-    /// Grows when the keys change: what was verified before is verified anew.
-    generation: AtomicU64,
+    held: RwLock<Held>,
     /// When an unknown key was last asked for, in unix milliseconds.
     asked_at: AtomicI64,
     /// Held while they are read, so that what was read earlier is not taken for news.
     reading: tokio::sync::Mutex<()>,
 }
 
+#[derive(Default)]
+struct Held {
+    /// Newest first.
+    keys: Arc<[Arc<SessionKey>]>,
+    /// Grows when the keys change: what was verified before is verified anew.
+    generation: u64,
+}
+
 impl SessionKeys {
     pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        self.read(|held| held.generation)
     }
 
     fn all(&self) -> Arc<[Arc<SessionKey>]> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        self.read(|held| Arc::clone(&held.keys))
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Held) -> T) -> T {
+        look(&self.held.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn replace(&self, keys: Vec<Arc<SessionKey>>) {
         let identity = |key: &Arc<SessionKey>| (key.signing.kid().to_owned(), key.verify_until);
-        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if held.iter().map(identity).ne(keys.iter().map(identity)) {
-            *held = keys.into();
-            self.generation.fetch_add(1, Ordering::AcqRel);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if held.keys.iter().map(identity).ne(keys.iter().map(identity)) {
+            held.keys = keys.into();
+            held.generation += 1;
         }
     }
 
@@ -96,12 +105,12 @@ impl SessionKeys {
                 .is_ok()
     }
 
-    /// The newest key that is not retired.
-    pub(super) fn current(&self) -> Option<Arc<SessionKey>> {
-        self.all()
-            .iter()
-            .find(|key| key.verify_until.is_none())
-            .map(Arc::clone)
+    /// The newest key that is not retired, and the generation it is of.
+    pub(super) fn current(&self) -> Option<(Arc<SessionKey>, u64)> {
+        self.read(|held| {
+            let current = held.keys.iter().find(|key| key.verify_until.is_none());
+            current.map(|key| (Arc::clone(key), held.generation))
+        })
     }
 }
 
@@ -188,7 +197,8 @@ impl Authority {
     fn last_expiry(&self, at_once: bool) -> Timestamp {
         let now = self.now();
         if at_once {
-            now
+            // The clock of another server may be behind.
+            now.plus_seconds(-MARGIN_SECONDS)
         } else {
             now.plus_seconds(self.settings.sessions.idle_seconds + MARGIN_SECONDS)
         }
@@ -260,8 +270,13 @@ impl Authority {
                 .map(Arc::clone)
         };
         let mut found = find();
-        if found.is_none() && self.session_keys.may_ask(now) {
-            self.load_session_keys().await?;
+        if found.is_none() {
+            if self.session_keys.may_ask(now) {
+                self.load_session_keys().await?;
+            } else {
+                // Somebody else may be asking.
+                drop(self.session_keys.reading.lock().await);
+            }
             found = find();
         }
         Ok(found.filter(|key| key.verifies(now)))
@@ -274,6 +289,10 @@ impl Authority {
     pub async fn forget_session_keys(&self) -> Result<(), Error> {
         let now = self.now();
         let keys = self.session_keys.all();
+        if self.session_keys.current().is_none() {
+            // The one that signed was damaged.
+            self.prepare_session_keys().await?;
+        }
         if keys.iter().all(|key| key.verifies(now)) {
             return Ok(());
         }

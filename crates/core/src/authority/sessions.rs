@@ -149,6 +149,8 @@ pub(super) struct SessionTerms<'a> {
 pub(super) struct Draft {
     pub logged_in: LoggedIn,
     pub event: Event,
+    /// Of the keys that sign.
+    generation: u64,
 }
 
 impl Authority {
@@ -271,9 +273,25 @@ impl Authority {
         address: IpAddr,
         origin: &Origin,
     ) -> Result<LoggedIn, Error> {
-        let session = self.open_session(token, seal_key, address).await?;
+        loop {
+            let session = self.open_session(token, seal_key, address).await?;
+            let renewed = self.renew_open_session(&session, seal_key, origin).await?;
+            if let Some(logged_in) = renewed {
+                return Ok(logged_in);
+            }
+            // The keys that sign were changed meanwhile: the one that signed this may be gone.
+        }
+    }
+
+    /// Renews a session; nothing if the keys that sign are others than those that it was verified by.
+    async fn renew_open_session(
+        &self,
+        session: &Session,
+        seal_key: Option<&str>,
+        origin: &Origin,
+    ) -> Result<Option<LoggedIn>, Error> {
         let claims = session.token();
-        let seal = self.seal_again(seal_key, &session)?;
+        let seal = self.seal_again(seal_key, session)?;
         let terms = SessionTerms {
             username: claims.subject(),
             auth_time: claims.auth_time(),
@@ -282,8 +300,11 @@ impl Authority {
             renewed: Some(claims.session_id()),
         };
         let draft = self.draft_session(&terms, &seal, Action::SessionRenewed, origin)?;
+        if draft.generation != session.open.generation {
+            return Ok(None);
+        }
         self.commit(Vec::new(), vec![draft.event]).await?;
-        Ok(draft.logged_in)
+        Ok(Some(draft.logged_in))
     }
 
     /// Writes a session token, and its record.
@@ -296,7 +317,7 @@ impl Authority {
     ) -> Result<Draft, Error> {
         let now = self.now();
         let claims = self.session_claims(terms, seal, now)?;
-        let key = self
+        let (key, generation) = self
             .session_keys
             .current()
             .ok_or_else(|| Error::Internal("there is no key to sign sessions with".to_owned()))?;
@@ -320,6 +341,7 @@ impl Authority {
                 allowance: seal.allowance,
             },
             event,
+            generation,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::password::{PasswordHash, check_new_password};
 use crate::random::uuid;
 use crate::revocation::{Revocation, Subject};
 use crate::secret::SecretText;
-use crate::store::{Change, UserQuery};
+use crate::store::{Change, StoreError, UserQuery};
 use crate::user::{UserId, UserPatch, UserRecord, UserRequest, Username, fold_username};
 use sealgate_token::paseto::MAX_USER_DATA_BYTES;
 
@@ -22,6 +22,8 @@ const TRIES: usize = 5;
 /// Bytes of audience and issuer together that leave room for a name of 100 bytes beside
 /// [`MAX_USER_DATA_BYTES`] of data.
 const NAMES_WITHIN: usize = 60;
+/// By how much the clocks of two servers may differ, and more, in seconds.
+const MARGIN_SECONDS: i64 = 300;
 /// Most users on a page.
 const MAX_PAGE: u32 = 1_000;
 
@@ -146,6 +148,7 @@ impl Authority {
             return Err(Error::invalid("body", "name at least one field to change"));
         }
         let now = self.now();
+        let last = now.as_millis();
         self.change_user(name, |mut record| {
             let patch = patch.clone();
             let was_active = record.is_active;
@@ -153,7 +156,7 @@ impl Authority {
             let fields = patch.apply(&mut record.profile)?;
             check_size(&record, &self.settings.sessions)?;
             let (action, ended) = match (was_active, record.is_active) {
-                (true, false) => (Action::UserDisabled, Some(record.end_sessions(now))),
+                (true, false) => (Action::UserDisabled, Some(record.end_sessions(last))),
                 (false, true) => (Action::UserEnabled, None),
                 _ => (Action::UserUpdated, None),
             };
@@ -180,10 +183,11 @@ impl Authority {
         let username = self.user(name).await?.username;
         let hash = self.hash_new_password(password, &username).await?;
         let now = self.now();
+        let last = now.as_millis();
         self.change_user(name, |mut record| {
             record.password = hash.clone();
             record.password_changed_at = now;
-            let ended = Some(record.end_sessions(now));
+            let ended = Some(record.end_sessions(last));
             Ok(Changed {
                 event: user_event(caller, now, Action::UserPasswordChanged, &record, []),
                 record,
@@ -199,36 +203,51 @@ impl Authority {
     /// # Errors
     /// If the store cannot be used.
     pub async fn log_out_user(&self, name: &str, caller: &Caller) -> Result<(), Error> {
-        self.end_all_sessions(name, caller).await?;
-        let account = fold_username(name);
-        self.known_addresses.forget(&account);
-        self.commit(vec![Change::ForgetAddresses { account }], Vec::new())
-            .await
-    }
-
-    async fn end_all_sessions(&self, name: &str, caller: &Caller) -> Result<(), Error> {
         let now = self.now();
-        let is_here = self.store.user(&fold_username(name)).await?.is_some();
-        if is_here {
-            let changed = self.change_user(name, |mut record| {
-                let ended = Some(record.end_sessions(now));
-                Ok(Changed {
-                    event: user_event(caller, now, Action::UserLoggedOut, &record, []),
-                    record,
-                    ended,
-                })
-            });
-            return changed.await.map(drop);
+        let last = self.last_epoch_to_end(name, now).await?;
+        match self.store.user(&fold_username(name)).await {
+            Ok(Some(_)) => {
+                let changed = self.change_user(name, |mut record| {
+                    let ended = Some(record.end_sessions(last));
+                    Ok(Changed {
+                        event: user_event(caller, now, Action::UserLoggedOut, &record, []),
+                        record,
+                        ended,
+                    })
+                });
+                return changed.await.map(drop);
+            }
+            Ok(None) if self.directory.is_none() => return Err(Error::NotFound("user")),
+            // A damaged row must not keep anybody in.
+            Ok(None) | Err(StoreError::Unreadable(_)) => {}
+            Err(error) => return Err(error.into()),
         }
-        if self.directory.is_none() {
-            return Err(Error::NotFound("user"));
-        }
+        let account = fold_username(name);
         let details = [("username", Value::from(name))];
         let event = caller
             .event(now, Action::UserLoggedOut, None)
             .with_details(details);
-        let revoke = Self::revoke_user(fold_username(name), now.as_millis(), now);
-        self.commit(vec![revoke], vec![event]).await
+        let changes = vec![
+            Self::revoke_user(account.clone(), last, now),
+            Change::ForgetAddresses {
+                account: account.clone(),
+            },
+        ];
+        self.commit(changes, vec![event]).await?;
+        self.known_addresses.forget(&account);
+        Ok(())
+    }
+
+    /// The last epoch of a user's that has to be over for all tokens to be dead. Those of a directory
+    /// outside have the time of their login for an epoch, by the clock of whichever server it was.
+    async fn last_epoch_to_end(&self, name: &str, now: Timestamp) -> Result<i64, Error> {
+        if !self.is_started() {
+            // A process that follows the feed knows them.
+            self.load_revocations().await?;
+        }
+        let now = now.plus_seconds(MARGIN_SECONDS).as_millis();
+        let ended = self.revocations.last_epoch(&fold_username(name));
+        Ok(ended.map_or(now, |ended| now.max(ended + 1)))
     }
 
     /// Removes a user, and ends all sessions.
@@ -277,13 +296,23 @@ impl Authority {
                 event,
                 ended,
             } = change(self.user(name).await?)?;
+            let account = record.username.folded();
             let mut changes = vec![Change::UpdateUser(Box::new(record.clone()))];
-            changes.extend(
-                ended.map(|epoch| Self::revoke_user(record.username.folded(), epoch, self.now())),
-            );
+            if let Some(epoch) = ended {
+                changes.push(Self::revoke_user(account.clone(), epoch, self.now()));
+                // Whoever began those sessions may not have been the user.
+                changes.push(Change::ForgetAddresses {
+                    account: account.clone(),
+                });
+            }
             tries -= 1;
             match self.commit(changes, vec![event]).await {
-                Ok(()) => return Ok(record),
+                Ok(()) => {
+                    if ended.is_some() {
+                        self.known_addresses.forget(&account);
+                    }
+                    return Ok(record);
+                }
                 Err(Error::Conflict(_)) if tries > 0 => {}
                 Err(error) => return Err(error),
             }

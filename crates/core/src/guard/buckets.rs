@@ -24,6 +24,10 @@ pub(super) struct Buckets {
 /// The failures of one account, network or pair.
 struct Bucket {
     failures: u32,
+    /// Charges made in it, those that were taken back too.
+    charged: u64,
+    /// Up to when failures have leaked out, of a bucket that leaks.
+    leaked: Timestamp,
     /// The first charge since the bucket was empty.
     first: u64,
     latest: Mark,
@@ -41,6 +45,8 @@ pub(super) struct Charge {
     print: Fingerprint,
     number: u64,
     before: Option<Mark>,
+    /// Which one of the bucket's charges it is.
+    place: u64,
 }
 
 impl Buckets {
@@ -51,9 +57,26 @@ impl Buckets {
         }
     }
 
-    /// How many failures the bucket counts now.
+    /// How many failures the bucket counts; to be asked after [`Self::wait`], which forgets old ones.
     pub(super) fn failures(&mut self, print: Fingerprint) -> u32 {
         self.recent.find(print).map_or(0, |bucket| bucket.failures)
+    }
+
+    /// Lets a failure go for each interval that has passed: what counts is how many there are in a
+    /// time, not how many there ever were.
+    pub(super) fn leak(&mut self, print: Fingerprint, interval_millis: i64, now: Timestamp) {
+        let Some(bucket) = self.recent.find(print) else {
+            return;
+        };
+        // A clock that was set back must not stop it.
+        bucket.leaked = bucket.leaked.min(now);
+        let intervals = (now.as_millis() - bucket.leaked.as_millis()) / interval_millis;
+        bucket.leaked = bucket.leaked.plus_millis(intervals * interval_millis);
+        let gone = u32::try_from(intervals).unwrap_or(u32::MAX);
+        bucket.failures = bucket.failures.saturating_sub(gone);
+        if bucket.failures == 0 {
+            self.recent.remove(print);
+        }
     }
 
     /// Milliseconds until the bucket admits another attempt.
@@ -84,28 +107,45 @@ impl Buckets {
         self.charges += 1;
         let number = self.charges;
         let latest = Mark { number, at: now };
-        let before = if let Some(bucket) = self.recent.find(print) {
+        let (place, before) = if let Some(bucket) = self.recent.find(print) {
             bucket.failures = bucket.failures.saturating_add(1);
-            Some(std::mem::replace(&mut bucket.latest, latest))
+            bucket.charged += 1;
+            let before = std::mem::replace(&mut bucket.latest, latest);
+            (bucket.charged, Some(before))
         } else {
             let bucket = Bucket {
                 failures: 1,
+                charged: 1,
+                leaked: now,
                 first: number,
                 latest,
             };
             self.recent.insert(print, bucket);
-            None
+            (1, None)
         };
         Charge {
             print,
             number,
             before,
+            place,
         }
     }
 
-    /// Forgets what was charged in the bucket that a charge is in, by whomever.
+    /// Forgets a charge and what was charged in its bucket before it. What was charged since stays:
+    /// those attempts may be under way, and who has a good password must not have any number of them.
     pub(super) fn clear(&mut self, charge: &Charge) {
-        self.recent.remove(charge.print);
+        let Some(bucket) = self.recent.find(charge.print) else {
+            return;
+        };
+        if charge.number < bucket.first {
+            return;
+        }
+        let since = u32::try_from(bucket.charged - charge.place).unwrap_or(u32::MAX);
+        bucket.failures = bucket.failures.min(since);
+        bucket.first = charge.number + 1;
+        if bucket.failures == 0 {
+            self.recent.remove(charge.print);
+        }
     }
 
     /// Takes a charge back, as if it had not been made.
@@ -117,7 +157,8 @@ impl Buckets {
             // The bucket was emptied meanwhile, and what is in it now is others'.
             return;
         }
-        bucket.failures -= 1;
+        // Of a bucket that leaks, it may have gone by itself.
+        bucket.failures = bucket.failures.saturating_sub(1);
         if bucket.failures == 0 {
             self.recent.remove(charge.print);
         } else if let Some(before) = charge

@@ -15,9 +15,9 @@ use crate::random::Random;
 /// counts in two, the account's and the network's, and waits for both. A login from a known address
 /// counts in one of its own, for this account from this network, and waits for that alone: nobody
 /// elsewhere can keep a user out, and neither can another account's user behind the same address. It
-/// counts too in one for all known accounts of the network, with a hundred free failures, which makes
-/// those accounts wait that failed three times themselves: whoever shares an address with many users
-/// cannot try all of their accounts for long.
+/// counts too in one for all known accounts of the network. After a hundred failures in it, of which a
+/// hundred leak out in an hour, those accounts wait for up to a minute that failed three times
+/// themselves: whoever shares an address with many users cannot try all of their accounts for long.
 ///
 /// The first five failures in a bucket are free, so that six tries can be made at once. The sixth is
 /// followed by a wait of one second, the seventh by two, and so on up to 15 minutes. A bucket is
@@ -36,6 +36,10 @@ pub struct LoginGuard(Arc<Shared>);
 const SUSPECT_FAILURES: u32 = 3;
 /// Failures at all known accounts of a network that are followed by no wait.
 const CROWD_FREE_FAILURES: u32 = 100;
+/// How often one of them is let go: a hundred in an hour.
+const CROWD_LEAK_MILLIS: i64 = 36_000;
+/// The longest wait for what others of a network do.
+const CROWD_WAIT_MILLIS: i64 = 60_000;
 
 struct Shared {
     clock: Arc<dyn Clock>,
@@ -73,11 +77,15 @@ impl LoginGuard {
         let now = self.0.clock.now();
         let [own, other] = prints;
         let wait = if is_known {
-            let is_suspect = buckets.failures(own) >= SUSPECT_FAILURES;
+            let alone = buckets.wait(own, now);
+            buckets.leak(other, CROWD_LEAK_MILLIS, now);
             let crowd = buckets.wait_beyond(CROWD_FREE_FAILURES, other, now);
-            buckets
-                .wait(own, now)
-                .max(if is_suspect { crowd } else { 0 })
+            let is_suspect = buckets.failures(own) >= SUSPECT_FAILURES;
+            alone.max(if is_suspect {
+                crowd.min(CROWD_WAIT_MILLIS)
+            } else {
+                0
+            })
         } else {
             buckets.wait(own, now).max(buckets.wait(other, now))
         };
@@ -102,7 +110,8 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// The password was right. For a known address that clears its bucket. For another it takes
+    /// The password was right. For a known address that clears its bucket, but for attempts that were
+    /// made since: no more than six of them are under way at once. For another it takes
     /// back this attempt alone: who has a password of their own must not be able to wipe out the
     /// failures that the address has on other accounts, or that others have on this one.
     pub fn succeeded(self) {
@@ -191,6 +200,36 @@ mod tests {
 
     fn millis(refused: TooMany) -> i64 {
         i64::try_from(refused.retry_after.as_millis()).unwrap()
+    }
+
+    #[test]
+    fn who_has_a_good_password_has_no_more_attempts_under_way_than_others() {
+        let (guard, _) = guard();
+        let mut under_way = std::collections::VecDeque::new();
+        let mut most = 0;
+        for _ in 0..500 {
+            while let Ok(admission) = guard.admit("ada", home(), true) {
+                under_way.push_back(admission);
+                most = most.max(under_way.len());
+                assert!(most < 100, "any number of them");
+            }
+            under_way.pop_front().unwrap().succeeded();
+        }
+        assert!((6..=7).contains(&most), "{most}");
+    }
+
+    #[test]
+    fn failures_that_are_forgotten_make_nobody_wait_for_a_network() {
+        let (guard, clock) = guard();
+        for _ in 0..3 {
+            guard.admit("ada", home(), true).ok().unwrap().failed();
+        }
+        clock.advance_millis(HOUR);
+        for number in 0..200 {
+            let name = format!("student{number}");
+            guard.admit(&name, home(), true).ok().unwrap().failed();
+        }
+        assert!(guard.admit("ada", home(), true).is_ok());
     }
 
     #[test]

@@ -8,8 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 
-/// Where to wait. What waits among the known is done before all that waits among the strangers, so
-/// that a flood of strangers does not keep a user out.
+/// How many of the known go before a stranger.
+const KNOWN_BEFORE_A_STRANGER: u32 = 8;
+
+/// Where to wait. What waits among the known is done before what waits among the strangers, eight for
+/// one, so that neither a flood of strangers nor one of the known keeps the others out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// For an address from which this user has logged in before.
@@ -47,6 +50,8 @@ struct Shared<W> {
 struct Queues<W> {
     known: VecDeque<W>,
     strangers: VecDeque<W>,
+    /// How many of the known went before a stranger who waits.
+    gone_before: u32,
     is_closed: bool,
 }
 
@@ -60,6 +65,7 @@ impl<W: Work> Pool<W> {
         let queues = Queues {
             known: VecDeque::new(),
             strangers: VecDeque::new(),
+            gone_before: 0,
             is_closed: false,
         };
         let pool = Self(Arc::new(Shared {
@@ -137,6 +143,17 @@ impl<W: Work> Shared<W> {
 }
 
 impl<W: Work> Queues<W> {
+    /// Of the known first; but some known users must not keep out all strangers for ever.
+    fn pop(&mut self) -> Option<W> {
+        let is_strangers_turn = self.gone_before >= KNOWN_BEFORE_A_STRANGER;
+        if !self.strangers.is_empty() && (self.known.is_empty() || is_strangers_turn) {
+            self.gone_before = 0;
+            return self.strangers.pop_front();
+        }
+        self.gone_before = self.gone_before.saturating_add(1);
+        self.known.pop_front()
+    }
+
     const fn of(&mut self, lane: Lane) -> &mut VecDeque<W> {
         match lane {
             Lane::Known => &mut self.known,
@@ -145,11 +162,7 @@ impl<W: Work> Queues<W> {
     }
 
     fn next(&mut self) -> Option<W> {
-        while let Some(work) = self
-            .known
-            .pop_front()
-            .or_else(|| self.strangers.pop_front())
-        {
+        while let Some(work) = self.pop() {
             if !work.is_abandoned() {
                 return Some(work);
             }
@@ -263,6 +276,26 @@ mod tests {
         go_on.send(()).unwrap();
         let order: Vec<_> = scene.begins.iter().take(4).collect();
         assert_eq!(order, ["known 1", "known 2", "stranger 1", "stranger 2"]);
+    }
+
+    #[test]
+    fn the_known_do_not_keep_strangers_waiting_for_ever() {
+        let scene = Scene::new(1, 100);
+        let go_on = scene.occupy();
+        scene
+            .pool
+            .submit(Lane::Stranger, scene.step("stranger"))
+            .unwrap();
+        for _ in 0..20 {
+            scene.pool.submit(Lane::Known, scene.step("known")).unwrap();
+        }
+        go_on.send(()).unwrap();
+        let order: Vec<_> = scene.begins.iter().take(21).collect();
+        let place = order.iter().position(|name| *name == "stranger");
+        assert!(
+            place.is_some_and(|place| (7..=8).contains(&place)),
+            "{place:?}"
+        );
     }
 
     #[test]

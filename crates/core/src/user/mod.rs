@@ -145,10 +145,10 @@ impl UserRecord {
         UserData(data)
     }
 
-    /// Begins a new epoch: tokens issued so far are dead. Tells the last one that is over, which is not
-    /// before now: the tokens of a directory outside have the time of their login for an epoch.
-    pub fn end_sessions(&mut self, now: Timestamp) -> i64 {
-        let ended = self.epoch.max(now.as_millis());
+    /// Begins a new epoch: tokens issued so far are dead. Tells the last one that is over, which is the
+    /// given one at least.
+    pub fn end_sessions(&mut self, at_least: i64) -> i64 {
+        let ended = self.epoch.max(at_least);
         self.epoch = ended + 1;
         ended
     }

@@ -1,5 +1,6 @@
 //! The table of keys that sign session tokens. The encrypted secret of one vouches for its times, so
-//! that nobody without the master key makes a retired key sign again.
+//! that nobody without the master key makes a retired key sign again, unless by the whole row as it was
+//! before.
 
 use sealgate_core::clock::Timestamp;
 use sealgate_core::store::SessionKeyRecord;

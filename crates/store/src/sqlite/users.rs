@@ -266,7 +266,7 @@ fn read_password(text: &[u8]) -> Result<PasswordHash, Failure> {
 /// Everything that decides who may log in and whose tokens live. The encrypted password and the
 /// encrypted profile vouch for it: who writes to the database without the master key can neither let a
 /// user in again, nor exchange passwords, nor bring back an epoch that is over, or roles that were
-/// taken away.
+/// taken away; unless by the whole row as it was before.
 struct Standing<'a> {
     username: &'a str,
     folded: &'a str,

@@ -310,3 +310,19 @@ fn refusal(result: Result<Identity, Error>) -> Reason {
         other => panic!("not refused: {other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_user_whose_row_is_damaged_can_be_logged_out_all_the_same() {
+    let place = Place::new();
+    let server = server(&place).await;
+    let user = serde_json::json!({"username": "ada", "password": "correct horse battery"});
+    let user = serde_json::from_value(user).unwrap();
+    let operator = Caller::command_line("tester");
+    server.create_user(user, &operator).await.unwrap();
+    let damage = "UPDATE user_account SET epoch = epoch + 1";
+    assert_eq!(place.tamper(damage).await, 1);
+    assert!(server.user("ada").await.is_err());
+    server.log_out_user("ada", &operator).await.unwrap();
+    let revoked = server.store().revocations_after(None, 10).await.unwrap();
+    assert_eq!(revoked[0].subject.name(), "user:ada");
+}
