@@ -2,7 +2,12 @@
 
 #![no_main]
 
-#[path = "../../crates/sealgate/src/settings.rs"]
+#[path = "../../crates/sealgate/src/settings/mod.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the program uses more of it than its reading"
+)]
 mod settings;
 
 use libfuzzer_sys::fuzz_target;
