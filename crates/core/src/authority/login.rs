@@ -288,13 +288,13 @@ impl Authority {
             data: &user.data,
             renewed: None,
         };
-        let changed = || {
+        let outdated = || {
             let why = LoginFailure::UserChanged;
             let username = Some(user.username.clone());
             denied(Reason::LoginFailed { why, username })
         };
         if self.revocations.has_user(&user.username, user.epoch) {
-            return Err(changed().into());
+            return Err(outdated().into());
         }
         let draft = self.draft_session(&terms, seal, Action::SessionStarted, login.origin)?;
         let mut changes = vec![Change::KnowAddress {
@@ -311,7 +311,7 @@ impl Authority {
         }
         match self.commit(changes, vec![draft.event]).await {
             Ok(()) => {}
-            Err(Error::Conflict(_)) => return Err(changed().into()),
+            Err(Error::Conflict(_)) => return Err(outdated().into()),
             Err(error) => return Err(error),
         }
         self.known_addresses.add(&attempt.account, attempt.network);
