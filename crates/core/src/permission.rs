@@ -66,6 +66,24 @@ pub fn allow(permissions: &str, needed: Permission<'_>) -> bool {
     })
 }
 
+/// What two already checked lists both grant. Of two entries that have something in common, one grants
+/// all that the other does, so that the narrower of each pair is all there is.
+#[must_use]
+pub fn granted_by_both(one: &str, other: &str) -> String {
+    let entries = |list: &'_ str, by: &'_ str| -> Vec<String> {
+        let entries = list.split(' ').filter(|entry| !entry.is_empty());
+        let granted = entries.filter(|entry| allow(by, Permission(entry)));
+        granted.map(str::to_owned).collect()
+    };
+    let mut both = entries(one, other);
+    for entry in entries(other, one) {
+        if !both.contains(&entry) {
+            both.push(entry);
+        }
+    }
+    both.join(" ")
+}
+
 /// One permission that a request needs, such as `api:read`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permission<'a>(pub &'a str);
@@ -168,7 +186,35 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_both_grant_is_the_narrower_of_each_pair() {
+        for (one, other, both) in [
+            ("api:read api:write", "api:read", "api:read"),
+            ("*", "api:* x:y", "api:* x:y"),
+            ("api:* x:y", "api:read x:*", "x:y api:read"),
+            ("api:read", "api:write", ""),
+            ("", "*", ""),
+            ("*", "*", "*"),
+        ] {
+            assert_eq!(granted_by_both(one, other), both, "{one} and {other}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn both_grant_what_each_of_them_grants(
+            one in "((a:(x|y|\\*)|b:(x|\\*)|\\*) ?){0,3}",
+            other in "((a:(x|y|\\*)|b:(x|\\*)|\\*) ?){0,3}",
+        ) {
+            if let (Ok(one), Ok(other)) = (Permissions::parse(&one), Permissions::parse(&other)) {
+                let both = granted_by_both(one.as_str(), other.as_str());
+                for needed in ["a:x", "a:y", "b:x", "c:x"].map(Permission) {
+                    let expected = one.allow(needed) && other.allow(needed);
+                    prop_assert_eq!(allow(&both, needed), expected, "{:?}", needed);
+                }
+            }
+        }
+
         #[test]
         fn any_text_is_refused_or_kept_canonical(text in ".{0,300}") {
             if let Ok(permissions) = Permissions::parse(&text) {

@@ -7,6 +7,7 @@ mod conformance;
 mod doctor;
 mod documentation;
 mod durability;
+mod forward_auth;
 mod gomaluum;
 mod guessing;
 mod guide;

@@ -11,7 +11,7 @@ const PROMISE: Duration = Duration::from_secs(1);
 #[test]
 fn a_key_revoked_on_the_command_line_is_refused_by_a_running_server_within_a_second() {
     let home = Home::new();
-    let server = Server::start(&home);
+    let server = Server::start_with(&home, with_default_patience);
     let mut slowest = Duration::ZERO;
     for _ in 0..10 {
         let made = home.create_key(&["--name", "short-lived"]);
@@ -27,7 +27,7 @@ fn a_key_revoked_on_the_command_line_is_refused_by_a_running_server_within_a_sec
 fn two_servers_on_one_store_hear_of_each_others_changes_within_a_second() {
     let home = Home::new();
     let admin = home.create_key(&["--name", "Admin", "--admin"]);
-    let (one, other) = (Server::start(&home), Server::start(&home));
+    let (one, other) = (Server::start_with(&home, with_default_patience), Server::start_with(&home, with_default_patience));
     let made = home.create_key(&["--name", "client"]);
     show(&one, &made).expect(200);
     show(&other, &made).expect(200);
@@ -40,7 +40,7 @@ fn two_servers_on_one_store_hear_of_each_others_changes_within_a_second() {
 #[test]
 fn a_server_that_was_paused_honours_nothing_revoked_meanwhile() {
     let home = Home::new();
-    let server = Server::start(&home);
+    let server = Server::start_with(&home, with_default_patience);
     let made = home.create_key(&["--name", "client"]);
     show(&server, &made).expect(200);
     server.signal(Signal::STOP);
@@ -63,4 +63,9 @@ fn time_to_refusal(server: &Server, key: &Key) -> Duration {
 
 fn show(server: &Server, key: &Key) -> Response {
     server.get("/api/encrypt").api_key(&key.api_key).send()
+}
+
+/// What is promised is promised of a server with its own settings, not of those of other tests.
+fn with_default_patience(command: &mut Command) {
+    command.env_remove("SEALGATE_STORE_MAX_STALENESS_MS");
 }

@@ -263,6 +263,16 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.add_headers(headers, seal_key);
     }
+
+    /// Fills an answer in that has a status and headers, and never a body.
+    pub(crate) fn write_bare(&self, response: &mut Response, seal_key: &HeaderName) {
+        *response.status_mut() = self.status();
+        *response.body_mut() = Body::empty();
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_TYPE);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        self.add_headers(headers, seal_key);
+    }
 }
 
 const fn missing_message(wanted: Option<CredentialKind>) -> &'static str {

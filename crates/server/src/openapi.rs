@@ -25,6 +25,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(endpoint::sessions().into_openapi());
     document.merge(endpoint::of_either_token().into_openapi());
     document.merge(endpoint::guarded().into_openapi());
+    document.merge(endpoint::forward_auth().into_openapi());
     document
 }
 
@@ -67,7 +68,8 @@ fn seal_key(header: &str) -> ApiKeyValue {
                        calls. A session token goes the same way, with its seal key in \
                        `x-gomaluum-key`.\n\nBodies are JSON in UTF-8, times RFC 3339 in UTC. Unknown fields \
                        and parameters are refused, but for those of a login. Every answer has an `X-Request-Id`, and every \
-                       error, from whatever layer, the same shape: `Error`.",
+                       error, from whatever layer, the same shape: `Error`; but those of `/api/auth/verify` \
+                       have no body.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
@@ -77,6 +79,7 @@ fn seal_key(header: &str) -> ApiKeyValue {
         (name = "Users", description = "Administer users, as an administrator."),
         (name = "Keys", description = "Administer keys, as an administrator."),
         (name = "Encryption", description = "Seal texts under keys that never leave the server."),
+        (name = "Proxies", description = "For reverse proxies, which ask before they let a request through."),
         (name = "Operation", description = "For monitoring."),
         (name = "About", description = "What Sealgate says of itself."),
     ),

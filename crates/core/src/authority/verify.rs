@@ -1,6 +1,7 @@
 //! Who is calling, and may they: the hot path. No step of it waits for I/O unless the keyring has
 //! never heard of the key.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::error::{Denied, Error, Reason};
 use crate::key::{InvalidKey, KeyId, PresentedKey};
 use crate::keyring::{Held, Lookup};
-use crate::permission::{Permission, allow};
+use crate::permission::{Permission, allow, granted_by_both};
 
 /// A credential as a client presented it, told apart by how it was sent.
 #[derive(Clone, Copy)]
@@ -84,6 +85,29 @@ impl Identity {
             Ok(())
         } else {
             Err(self.denied(Reason::MissingPermission(needed.0.to_owned())))
+        }
+    }
+
+    /// What the caller may do: what the key may now, and the token could when it was issued; `*` of an
+    /// administrator.
+    #[must_use]
+    pub fn permissions(&self) -> Cow<'_, str> {
+        const ALL: &str = "*";
+        let profile = &self.held.profile;
+        let of_key = if profile.is_admin {
+            ALL
+        } else {
+            profile.permissions.as_str()
+        };
+        let of_token = match &self.token {
+            None => of_key,
+            Some(claims) if claims.is_admin() => ALL,
+            Some(claims) => claims.permissions(),
+        };
+        if of_token == of_key {
+            of_key.into()
+        } else {
+            granted_by_both(of_key, of_token).into()
         }
     }
 

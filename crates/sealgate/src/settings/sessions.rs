@@ -45,7 +45,16 @@ const TAKEN_HEADERS: &[&str] = &[
     "user-agent",
     "via",
     "x-api-key",
+    "x-auth-environment",
+    "x-auth-key-id",
+    "x-auth-kind",
+    "x-auth-permissions",
+    "x-auth-subject",
     "x-forwarded-for",
+    "x-forwarded-method",
+    "x-forwarded-uri",
+    "x-original-method",
+    "x-original-uri",
     "x-request-id",
 ];
 

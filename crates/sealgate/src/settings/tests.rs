@@ -69,6 +69,10 @@ fn what_a_setting_cannot_be_is_refused_with_what_it_can_be() {
         ("sessions.audience = ''", "must not be empty"),
         ("sessions.header = 'x gomaluum'", "not the name of a header"),
         ("sessions.header = 'Authorization'", "a meaning of its own"),
+        (
+            "sessions.header = 'X-Original-Method'",
+            "a meaning of its own",
+        ),
         ("sessions.header = 'X-API-Key'", "a meaning of its own"),
         ("sessions.key_prefix = 'GML'", "1 to 16 lower-case letters"),
         ("sessions.key_prefix = 'g_l'", "1 to 16 lower-case letters"),

@@ -8,12 +8,14 @@
 //! - [`session`]: users log in and out, and see their data
 //! - [`user`]: administration of users
 //! - [`sealing`]: encrypt and decrypt
+//! - [`forward_auth`](mod@forward_auth): for reverse proxies, which ask before they let a request through
 //! - [`probe`]: for the operator's monitoring
 //! - [`about`]: what Sealgate says of itself: the reference, public keys, the security contact
 //!
 //! A route can only be added together with its description: [`routes!`] wants both.
 
 mod about;
+mod forward_auth;
 mod key;
 mod probe;
 mod profile;
@@ -26,6 +28,7 @@ mod user;
 use std::sync::Arc;
 
 use axum::middleware::from_fn;
+use axum::routing::any;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -76,6 +79,13 @@ pub(crate) fn of_either_token() -> OpenApiRouter<Arc<Server>> {
         .route_layer(from_fn(async |request, next| {
             limit_body(BODY, request, next).await
         }))
+}
+
+/// What reverse proxies ask, by whatever method, of which the document names two. Nobody reads the body,
+/// so that it has no limit.
+pub(crate) fn forward_auth() -> OpenApiRouter<Arc<Server>> {
+    let (schemas, paths, _) = routes!(forward_auth::verify, forward_auth::verify_by_post);
+    OpenApiRouter::new().routes((schemas, paths, any(forward_auth::verify)))
 }
 
 /// The endpoints that want a credential. What kind of one, and which permission, each handler says

@@ -6,6 +6,7 @@ mod credential;
 mod fault;
 mod json;
 mod key_reference;
+mod original;
 mod query;
 mod session;
 mod user_name;
@@ -16,6 +17,9 @@ pub(crate) use self::authorized::{
 pub(crate) use self::credential::{API_KEY, Presented, Unreadable, is_session_token};
 pub(crate) use self::json::StrictJson;
 pub(crate) use self::key_reference::KeyReference;
+pub(crate) use self::original::OriginalRequest;
 pub(crate) use self::query::StrictQuery;
-pub(crate) use self::session::{EitherToken, PresentedSession, SealKeyHeader, SealingClient};
+pub(crate) use self::session::{
+    AnyCaller, EitherToken, PresentedSession, SealKeyHeader, SealingClient,
+};
 pub(crate) use self::user_name::UserName;

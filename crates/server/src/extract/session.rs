@@ -11,7 +11,7 @@ use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::secret::SecretText;
 
 use super::credential::only;
-use super::{Authorized, Presented, TokenAlone, Unreadable};
+use super::{AnyCredential, Authorized, Presented, TokenAlone, Unreadable};
 use crate::app::Server;
 use crate::error::{CredentialKind, Problem};
 use crate::layer::arrival::Arrival;
@@ -131,6 +131,27 @@ impl FromRequestParts<Arc<Server>> for EitherToken {
         if parts.extensions.get::<Identity>().is_some() {
             let holder = Authorized::from_request_parts(parts, server).await;
             return holder.map(Self::Access);
+        }
+        let session = PresentedSession::from_request_parts(parts, server).await;
+        session.map(Self::Session)
+    }
+}
+
+/// A caller with whatever credential.
+pub(crate) enum AnyCaller {
+    /// The holder of a managed key or of an access token, who was verified.
+    Managed(Authorized<AnyCredential>),
+    /// A session token, at which nobody has looked yet.
+    Session(PresentedSession),
+}
+
+impl FromRequestParts<Arc<Server>> for AnyCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
+        if parts.extensions.get::<Identity>().is_some() {
+            let holder = Authorized::from_request_parts(parts, server).await;
+            return holder.map(Self::Managed);
         }
         let session = PresentedSession::from_request_parts(parts, server).await;
         session.map(Self::Session)

@@ -4,8 +4,8 @@
 //! - [`observe()`]: one log line, and the metrics
 //! - [`protect()`]: headers that tell browsers what not to do
 //! - [`cors()`]: which other origins' pages may call
-//! - [`envelope()`]: a [`Problem`](crate::error::Problem) becomes the answer, the audit record and
-//!   the log line that it stands for
+//! - [`envelope()`]: a [`Problem`](crate::error::Problem) becomes the answer, with a body or without,
+//!   the audit record and the log line that it stands for
 //! - [`catch_panic()`], [`timeout()`]: what goes wrong with a handler is a problem like any other
 //! - [`authenticate()`]: who is calling; around guarded routes alone, where it counts the use too;
 //!   [`authenticate_unless_session()`] where a session token will do as well
@@ -27,7 +27,7 @@ pub(crate) use self::authenticate::{authenticate, authenticate_unless_session};
 pub(crate) use self::body_limit::{BodyLimit, limit_body};
 pub(crate) use self::cors::cors;
 pub(crate) use self::count::Use;
-pub(crate) use self::envelope::envelope;
+pub(crate) use self::envelope::{ProblemBody, envelope};
 pub(crate) use self::observe::{CallingKey, observe};
 pub(crate) use self::protect::protect;
 pub(crate) use self::recover::{catch_panic, timeout};

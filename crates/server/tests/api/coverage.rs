@@ -59,6 +59,8 @@ async fn every_operation_but_the_public_ones_refuses_a_request_without_credentia
         let answer = call(&method, &path).send(&world).await;
         if is_public {
             assert!(answer.status != 401 && answer.status != 403, "{name}");
+        } else if path == "/api/auth/verify" {
+            assert_eq!((answer.status.as_u16(), answer.body.len()), (401, 0));
         } else if name == "GET /api/profile" {
             assert_eq!(
                 answer.error(401, "missing_token"),
@@ -104,9 +106,11 @@ async fn a_session_token_opens_no_route_of_managed_keys() {
     let token = world.session("ada", None).await;
     let of_sessions = [
         "GET /api/auth/logout",
+        "GET /api/auth/verify",
         "GET /api/profile",
         "POST /api/auth/logout",
         "POST /api/auth/token/renew",
+        "POST /api/auth/verify",
     ];
     for (method, path, _) in operations() {
         let name = format!("{method} {path}");

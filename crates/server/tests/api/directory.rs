@@ -158,3 +158,18 @@ async fn more_logins_than_can_be_under_way_are_told_to_come_back_and_users_who_a
         answer.ok();
     }
 }
+
+#[tokio::test]
+async fn a_proxy_is_told_a_name_outside_visible_ascii_percent_encoded() {
+    let world = World::with_directory(Directory::open()).await;
+    for (name, told) in [
+        ("zoë", "zo%C3%AB"),
+        ("Ada Lovelace", "Ada%20Lovelace"),
+        ("ada,100%", "ada%2C100%25"),
+    ] {
+        let token = world.session(name, None).await;
+        let answer = get("/api/auth/verify").token(&token).send(&world).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.headers["x-auth-subject"], told);
+    }
+}

@@ -6,6 +6,7 @@ mod coverage;
 mod credentials;
 mod directory;
 mod forged_tokens;
+mod forward_auth;
 mod guessing;
 mod input;
 mod keys;

@@ -1,0 +1,188 @@
+//! The request that a reverse proxy asks about, by the headers in which proxies tell of it.
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use sealgate_core::permission::Permission;
+
+use crate::error::Problem;
+
+/// The method: as Traefik and Caddy tell it, and as nginx is commonly set up to.
+const METHOD_HEADERS: [HeaderName; 2] = [
+    HeaderName::from_static("x-forwarded-method"),
+    HeaderName::from_static("x-original-method"),
+];
+
+/// The path and query, by the same.
+const URI_HEADERS: [HeaderName; 2] = [
+    HeaderName::from_static("x-forwarded-uri"),
+    HeaderName::from_static("x-original-uri"),
+];
+
+/// What a client wants of a proxy.
+///
+/// The headers count whoever sends them. Who calls directly and makes them up learns about their own
+/// credential alone; to overlook them because the proxy is not known would be to take its `GET` for
+/// the client's `POST`. A client can add the header that its proxy does not set, and not remove the one
+/// that it does: so those that are there have to agree.
+pub(crate) struct OriginalRequest {
+    method: Method,
+}
+
+impl OriginalRequest {
+    /// Reads the headers; without any it is the request itself that is asked about.
+    fn read(headers: &HeaderMap, own: &Method) -> Result<Self, Problem> {
+        if let Some((name, uri)) = agreed(headers, &URI_HEADERS)? {
+            check_uri(name, uri)?;
+        }
+        let method = match agreed(headers, &METHOD_HEADERS)? {
+            Some((name, method)) => parse_method(name, method)?,
+            None => own.clone(),
+        };
+        Ok(Self { method })
+    }
+
+    /// What it needs: a safe method (RFC 9110 section 9.2.1) is one that reads.
+    pub fn permission(&self) -> Permission<'static> {
+        if self.method.is_safe() {
+            Permission::READ
+        } else {
+            Permission::WRITE
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for OriginalRequest {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::read(&parts.headers, &parts.method)
+    }
+}
+
+/// What headers say that mean the same: each is there once or not at all, and all say one thing.
+fn agreed<'a>(
+    headers: &'a HeaderMap,
+    names: &'a [HeaderName],
+) -> Result<Option<(&'a HeaderName, &'a HeaderValue)>, Problem> {
+    let mut found: Option<(&HeaderName, &HeaderValue)> = None;
+    for name in names {
+        let mut values = headers.get_all(name).iter();
+        let Some(value) = values.next() else {
+            continue;
+        };
+        if values.next().is_some() {
+            return Err(Problem::invalid(
+                name.to_string(),
+                "is there more than once",
+            ));
+        }
+        if let Some((other, _)) = found.filter(|(_, said)| *said != value) {
+            let message = format!("says something else than {other}");
+            return Err(Problem::invalid(name.to_string(), message));
+        }
+        found = Some((name, value));
+    }
+    Ok(found)
+}
+
+/// A method is as it is spelled: `get` is not `GET` (RFC 9110 section 9.1), and not safe.
+fn parse_method(name: &HeaderName, value: &HeaderValue) -> Result<Method, Problem> {
+    Method::from_bytes(value.as_bytes())
+        .map_err(|_| Problem::invalid(name.to_string(), "it is no method of HTTP"))
+}
+
+/// Nothing is decided by it yet; what can be no request's is refused all the same, so that it never
+/// passes where it is one day.
+fn check_uri(name: &HeaderName, value: &HeaderValue) -> Result<(), Problem> {
+    if value.as_bytes().starts_with(b"/") || value == "*" {
+        Ok(())
+    } else {
+        let message = "it must be a path, which begins with a slash";
+        Err(Problem::invalid(name.to_string(), message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The permission that is needed, or nothing if the request is refused.
+    fn needed(own: &Method, headers: &[(&str, &str)]) -> Option<&'static str> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().unwrap();
+            map.append(name, value.parse().unwrap());
+        }
+        let original = OriginalRequest::read(&map, own).ok()?;
+        Some(original.permission().0)
+    }
+
+    #[test]
+    fn without_a_header_the_requests_own_method_counts() {
+        for (method, permission) in [
+            (Method::GET, "api:read"),
+            (Method::HEAD, "api:read"),
+            (Method::OPTIONS, "api:read"),
+            (Method::TRACE, "api:read"),
+            (Method::POST, "api:write"),
+            (Method::PUT, "api:write"),
+            (Method::PATCH, "api:write"),
+            (Method::DELETE, "api:write"),
+            (Method::CONNECT, "api:write"),
+        ] {
+            assert_eq!(needed(&method, &[]), Some(permission));
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_tells_of_the_method_counts_and_has_to_agree() {
+        let (forwarded, original) = ("X-Forwarded-Method", "X-Original-Method");
+        for (headers, permission) in [
+            (&[(forwarded, "DELETE")][..], Some("api:write")),
+            (&[(original, "DELETE")], Some("api:write")),
+            (&[(original, "OPTIONS")], Some("api:read")),
+            (&[(original, "get")], Some("api:write")),
+            (&[(original, "PROPFIND")], Some("api:write")),
+            (&[(original, "PUT"), (forwarded, "PUT")], Some("api:write")),
+            (&[(original, "PUT"), (forwarded, "GET")], None),
+            (&[(original, "GET"), (forwarded, "PUT")], None),
+            (&[(original, "GET"), (original, "GET")], None),
+            (&[(original, "GET, PUT")], None),
+            (&[(original, "")], None),
+        ] {
+            assert_eq!(needed(&Method::GET, headers), permission, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_tells_of_the_path_has_to_be_one_and_to_agree() {
+        let (forwarded, original) = ("X-Forwarded-Uri", "X-Original-URI");
+        for (headers, is_taken) in [
+            (&[(forwarded, "/a?b=c")][..], true),
+            (&[(original, "/caf\u{e9}")], true),
+            (&[(original, "*")], true),
+            (&[(original, "/a"), (forwarded, "/a")], true),
+            (&[(original, "/a"), (forwarded, "/b")], false),
+            (&[(original, "/a"), (original, "/a")], false),
+            (&[(original, "")], false),
+            (&[(original, "http://example.com/a")], false),
+        ] {
+            let permission = needed(&Method::GET, headers);
+            assert_eq!(permission.is_some(), is_taken, "{headers:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_adds_what_the_proxy_tells_is_not_weakened(
+            added in "(GET|HEAD|get|POST| |,|[!-~]){0,3}",
+            name in "X-(Forwarded|Original)-Method",
+        ) {
+            let told = [("X-Original-Method", "POST"), (name.as_str(), added.trim())];
+            prop_assert_ne!(needed(&Method::GET, &told), Some("api:read"));
+        }
+    }
+}
