@@ -95,6 +95,8 @@ impl Permission<'static> {
     pub const WRITE: Self = Self("api:write");
     /// What a managed key needs to seal users' sessions.
     pub const SEAL: Self = Self("session:seal");
+    /// What a service needs to ask about tokens of others, and to revoke them.
+    pub const INTROSPECT: Self = Self("token:introspect");
 }
 
 fn is_entry(entry: &str) -> bool {
@@ -146,6 +148,38 @@ mod tests {
         }
         for other in ["", "api:write", "ap:*", "api:rea", "api:reads", "apix:*"] {
             assert!(!set(other).allow(Permission::READ), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_two_sets_grant_is_the_narrower_of_each_pair() {
+        for (one, other, both) in [
+            ("*", "api:read x:y", "api:read x:y"),
+            ("api:* x:y", "api:read *", "api:read api:* x:y"),
+            (
+                "api:read api:write",
+                "api:write api:read",
+                "api:read api:write",
+            ),
+            ("api:*", "apix:read", ""),
+            ("", "*", ""),
+            ("*", "*", "*"),
+        ] {
+            let sorted = |text: &str| {
+                let mut entries: Vec<_> = text.split(' ').map(str::to_owned).collect();
+                entries.sort();
+                entries
+            };
+            assert_eq!(
+                sorted(&granted_by_both(one, other)),
+                sorted(both),
+                "{one}, {other}"
+            );
+            assert_eq!(
+                sorted(&granted_by_both(other, one)),
+                sorted(both),
+                "{other}, {one}"
+            );
         }
     }
 

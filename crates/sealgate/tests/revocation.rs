@@ -1,5 +1,6 @@
 //! How soon a change made by one process counts in another.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -27,7 +28,10 @@ fn a_key_revoked_on_the_command_line_is_refused_by_a_running_server_within_a_sec
 fn two_servers_on_one_store_hear_of_each_others_changes_within_a_second() {
     let home = Home::new();
     let admin = home.create_key(&["--name", "Admin", "--admin"]);
-    let (one, other) = (Server::start_with(&home, with_default_patience), Server::start_with(&home, with_default_patience));
+    let (one, other) = (
+        Server::start_with(&home, with_default_patience),
+        Server::start_with(&home, with_default_patience),
+    );
     let made = home.create_key(&["--name", "client"]);
     show(&one, &made).expect(200);
     show(&other, &made).expect(200);

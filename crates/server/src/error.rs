@@ -49,6 +49,25 @@ pub enum CredentialKind {
     SealKey,
 }
 
+/// What a body has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// `application/json`.
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+}
+
+impl MediaType {
+    /// As it stands in the header `Content-Type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "application/x-www-form-urlencoded",
+        }
+    }
+}
+
 /// Why a request is not answered as asked.
 #[derive(Clone, Debug)]
 pub enum Problem {
@@ -81,8 +100,10 @@ pub enum Problem {
     Conflict(String),
     /// A body of more bytes than this.
     PayloadTooLarge(usize),
-    /// A body that is not JSON.
-    UnsupportedMediaType,
+    /// A body that is not of the media type that is taken.
+    UnsupportedMediaType(MediaType),
+    /// A managed key where a token is revoked (RFC 7009 section 2.2.1).
+    UnsupportedTokenType,
     /// There is too much to do at once.
     Busy(Duration),
     /// The directory of users is away; the text is for the log.
@@ -150,7 +171,8 @@ impl Problem {
             Self::RequestTimeout => "request_timeout",
             Self::Conflict(_) => "conflict",
             Self::PayloadTooLarge(_) => "payload_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::UnsupportedTokenType => "unsupported_token_type",
             Self::Busy(_) => "busy",
             Self::DirectoryUnavailable(_) => "directory_unavailable",
             Self::Unavailable(..) => "service_unavailable",
@@ -172,13 +194,13 @@ impl Problem {
                 | Reason::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
                 _ => StatusCode::FORBIDDEN,
             },
-            Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::Invalid { .. } | Self::UnsupportedTokenType => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Busy(_) | Self::DirectoryUnavailable(_) | Self::Unavailable(..) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -210,8 +232,9 @@ impl Problem {
             Self::RequestTimeout => "the request's body did not arrive in time".into(),
             Self::Conflict(message) => redact(message).into(),
             Self::PayloadTooLarge(limit) => format!("a body has at most {limit} bytes here").into(),
-            Self::UnsupportedMediaType => {
-                "send the body as JSON, with Content-Type: application/json".into()
+            Self::UnsupportedMediaType(wanted) => wanted_message(*wanted).into(),
+            Self::UnsupportedTokenType => {
+                "A managed key is revoked by its identifier: POST /api/auth/keys/{id}/revoke".into()
             }
             Self::Busy(_) => "too much is asked for at once".into(),
             Self::DirectoryUnavailable(_) => {
@@ -281,6 +304,15 @@ const fn missing_message(wanted: Option<CredentialKind>) -> &'static str {
         Some(CredentialKind::Key | CredentialKind::SealKey) => "API key is required",
         Some(CredentialKind::Token) => "Access token is required",
         Some(CredentialKind::Session) => "Session token is required",
+    }
+}
+
+const fn wanted_message(wanted: MediaType) -> &'static str {
+    match wanted {
+        MediaType::Json => "send the body as JSON, with Content-Type: application/json",
+        MediaType::Form => {
+            "send the body as a form, with Content-Type: application/x-www-form-urlencoded"
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use self::problems::Answers;
 pub(crate) use self::problems::{
-    Absent, Always, Conflicting, Guarded, JsonBody, Limited, Parameters, Scoped,
+    Absent, Always, Conflicting, FormBody, Guarded, JsonBody, Limited, Parameters, Scoped,
 };
 use crate::endpoint;
 use crate::error::Envelope;
@@ -67,13 +67,16 @@ fn seal_key(header: &str) -> ApiKeyValue {
                        Where a request carries both, both have to be good, and the token says who \
                        calls. A session token goes the same way, with its seal key in \
                        `x-gomaluum-key`.\n\nBodies are JSON in UTF-8, times RFC 3339 in UTC. Unknown fields \
-                       and parameters are refused, but for those of a login. Every answer has an `X-Request-Id`, and every \
+                       and parameters are refused, but for those of a login. Introspection and \
+                       revocation of tokens are as OAuth has them: their bodies are forms, whose \
+                       unknown parameters are passed over, and their times unix seconds. Every answer has an `X-Request-Id`, and every \
                        error, from whatever layer, the same shape: `Error`; but those of `/api/auth/verify` \
                        have no body.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
-        (name = "Tokens", description = "Exchange a key for a token, renew it, see who one is."),
+        (name = "Tokens", description = "Exchange a key for a token, renew it, see who one is; \
+                                         ask about somebody's token, and revoke it."),
         (name = "Seal keys", description = "Make a key to seal sessions with."),
         (name = "Sessions", description = "Log users in and out, show their data."),
         (name = "Users", description = "Administer users, as an administrator."),

@@ -6,7 +6,9 @@
 //! - `verify`: who is calling, and may they
 //! - `sealing`: encrypt and decrypt for a line of keys
 //! - `login`: check a user's password, issue a session token
-//! - `sessions`: open, renew and end sessions
+//! - `sessions`: open and renew sessions
+//! - `ends`: end a session or an access token before its time
+//! - `introspection`: tell a service what a token is good for, and end one that is not its own
 //! - `sealed_by`: which key seals a session
 //! - `session_keys`: the keys that sign session tokens
 //! - `users`: make, list, change and remove users
@@ -15,6 +17,8 @@
 
 mod batch;
 mod cursor;
+mod ends;
+mod introspection;
 mod keys;
 mod login;
 mod logs;
@@ -38,6 +42,7 @@ use sealgate_token::jwt::{Algorithm, SigningKey, TrustedClaims};
 use tokio::sync::OnceCell;
 
 pub use self::batch::Rejected;
+pub use self::introspection::{ActiveToken, Introspection, Revoked, TokenKind};
 pub use self::keys::{Created, KeyFilter, Rotated};
 use self::login::Places;
 pub use self::login::{Login, PasswordSettings};

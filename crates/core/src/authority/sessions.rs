@@ -1,9 +1,8 @@
 //! Sessions: user data sealed under the client's key, in a token that Sealgate signs. How a session
-//! token is issued, opened, renewed and ended.
+//! token is issued, opened and renewed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sealgate_token::jwt::IssueError;
 use sealgate_token::paseto::{
@@ -19,19 +18,11 @@ use crate::audit::{Action, Actor, Event, Origin};
 use crate::clock::Timestamp;
 use crate::error::{Denied, Error, Reason};
 use crate::random::uuid;
-use crate::revocation::{Revocation, Subject};
 use crate::seal_key::SealKeyRules;
 use crate::secret::SecretText;
-use crate::store::Change;
 
 /// The longest that `sessions.max_lifetime_seconds` can be: a year.
 pub const LONGEST_SESSION_SECONDS: i64 = 31_536_000;
-
-/// Most tokens and sessions that are ended and not expired, some 100 MB in memory: more than anybody
-/// logs out in the time that a session can last, and a bound for who does nothing else.
-const MAX_REVOCATIONS: usize = 1_000_000;
-/// How many of them access tokens may take up, which cost their holders no password.
-const MAX_REVOKED_TOKENS: usize = MAX_REVOCATIONS / 2;
 
 /// What an operator decides about sessions.
 #[derive(Clone, Debug)]
@@ -371,66 +362,6 @@ impl Authority {
             epoch: terms.epoch,
             data: seal_data(seal, jti, terms.data)?,
         })
-    }
-
-    /// Ends a session: its tokens, all since the user gave the password, are dead in every process. The
-    /// data stays sealed, so that no seal key is needed.
-    ///
-    /// # Errors
-    /// If the token is not good any more, or the end cannot be written.
-    pub async fn end_session(&self, token: &str, origin: &Origin) -> Result<(), Error> {
-        let now = self.now();
-        self.ensure_fresh(now).await?;
-        let session = self.verify_session(token, now).await?;
-        let sid = session.session_id();
-        let event = user_caller(session.subject(), origin)
-            .event(now, Action::SessionEnded, None)
-            .with_details([
-                ("jti", Value::from(session.jti().to_string())),
-                ("sid", Value::from(sid.to_string())),
-            ]);
-        let longest = session.auth_time() + self.settings.sessions.max_seconds;
-        let last_expiry = Timestamp::from_seconds(longest.max(session.expires_at()));
-        self.end_one(sid, last_expiry, event, MAX_REVOCATIONS).await
-    }
-
-    /// Ends an access token: it is dead in every process, and its key is not.
-    ///
-    /// # Errors
-    /// If the identity is that of a key, or the end cannot be written.
-    pub async fn end_token(
-        &self,
-        identity: &super::Identity,
-        caller: &Caller,
-    ) -> Result<(), Error> {
-        let Some(claims) = identity.token() else {
-            return Err(identity.denied(Reason::NoCredential).into());
-        };
-        let jti = claims.jti();
-        let event = caller
-            .event(self.now(), Action::TokenRevoked, Some(identity.key_id()))
-            .with_details([("jti", Value::from(jti.to_string()))]);
-        let last_expiry = Timestamp::from_seconds(claims.expires_at());
-        self.end_one(jti, last_expiry, event, MAX_REVOKED_TOKENS)
-            .await
-    }
-
-    /// Ends a token or a session. What its own holder can ask for again and again is bounded.
-    async fn end_one(
-        &self,
-        id: Uuid,
-        last_expiry: Timestamp,
-        event: Event,
-        most: usize,
-    ) -> Result<(), Error> {
-        if self.revocations.len() >= most {
-            return Err(Error::Busy {
-                retry_after: Duration::from_mins(1),
-            });
-        }
-        let revocation = Revocation::new(Subject::Token(id), last_expiry);
-        self.commit(vec![Change::Revoke(revocation)], vec![event])
-            .await
     }
 
     /// Counts a request of a session's: as a use of the managed key it is sealed with, if it is one;

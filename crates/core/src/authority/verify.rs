@@ -126,10 +126,7 @@ impl Identity {
     /// A refusal of this caller.
     #[must_use]
     pub const fn denied(&self, reason: Reason) -> Denied {
-        Denied {
-            reason,
-            key_id: Some(self.held.key_id),
-        }
+        denied_key(&self.held, reason)
     }
 }
 
@@ -161,21 +158,30 @@ impl Authority {
     ) -> Result<Identity, Error> {
         let now = self.now();
         self.ensure_fresh(now).await?;
-        let question = match self.verify(credential, address, now) {
-            Ok(identity) => return Ok(identity),
+        self.settle(now, || self.verify(credential, address, now))
+            .await
+    }
+
+    /// Decides from memory, with the store's help where the keyring has never heard of the key.
+    pub(super) async fn settle<T: Send>(
+        &self,
+        now: Timestamp,
+        decide: impl Fn() -> Result<T, Unsettled> + Send,
+    ) -> Result<T, Error> {
+        let question = match decide() {
+            Ok(decided) => return Ok(decided),
             Err(Unsettled::Denied(denied)) => return Err(denied.into()),
             Err(Unsettled::Ask(question)) => question,
         };
         self.ask(question, now).await?;
-        self.verify(credential, address, now)
-            .map_err(|unsettled| match unsettled {
-                Unsettled::Denied(denied) => denied.into(),
-                Unsettled::Ask(_) => Denied {
-                    reason: Reason::UnknownKey,
-                    key_id: None,
-                }
-                .into(),
-            })
+        decide().map_err(|unsettled| match unsettled {
+            Unsettled::Denied(denied) => denied.into(),
+            Unsettled::Ask(_) => Denied {
+                reason: Reason::UnknownKey,
+                key_id: None,
+            }
+            .into(),
+        })
     }
 
     /// Verifies a credential from memory alone.
@@ -204,7 +210,7 @@ impl Authority {
         })
     }
 
-    fn verify_key(&self, text: &str) -> Result<Held, Unsettled> {
+    pub(super) fn verify_key(&self, text: &str) -> Result<Held, Unsettled> {
         let key = PresentedKey::parse(text).map_err(|invalid| Denied {
             reason: match invalid {
                 InvalidKey::Form => Reason::MalformedCredential,
@@ -227,7 +233,7 @@ impl Authority {
         }
     }
 
-    fn verify_token(
+    pub(super) fn verify_token(
         &self,
         text: &str,
         now: Timestamp,
@@ -298,18 +304,30 @@ impl Authority {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<(), Denied> {
+        self.check_honoured(held, now)?;
+        if held.allows_address(address) {
+            Ok(())
+        } else {
+            Err(denied_key(held, Reason::AddressNotAllowed))
+        }
+    }
+
+    /// Checks what of a key does not depend on who sends it.
+    pub(super) fn check_honoured(&self, held: &Held, now: Timestamp) -> Result<(), Denied> {
         let reason = if !held.is_honoured(now) {
             Reason::KeyIs(held.status_at(now))
         } else if held.profile.environment != self.settings.environment {
             Reason::OtherEnvironment
-        } else if !held.allows_address(address) {
-            Reason::AddressNotAllowed
         } else {
             return Ok(());
         };
-        Err(Denied {
-            reason,
-            key_id: Some(held.key_id),
-        })
+        Err(denied_key(held, reason))
+    }
+}
+
+const fn denied_key(held: &Held, reason: Reason) -> Denied {
+    Denied {
+        reason,
+        key_id: Some(held.key_id),
     }
 }

@@ -1,7 +1,8 @@
 //! Every endpoint, each in a file with all that is its own: the shapes of its request and answer,
 //! its description for the OpenAPI document, its handler.
 //!
-//! - [`token`]: keys exchanged for access tokens, and their renewal
+//! - [`token`]: keys exchanged for access tokens, and their renewal; tokens of others looked at and
+//!   revoked
 //! - [`key`]: administration of managed keys
 //! - [`profile`]: the calling key
 //! - [`seal_key`]: keys that clients seal sessions with
@@ -93,6 +94,8 @@ pub(crate) fn forward_auth() -> OpenApiRouter<Arc<Server>> {
 pub(crate) fn guarded() -> OpenApiRouter<Arc<Server>> {
     let auth = OpenApiRouter::new()
         .routes(routes!(token::issue::issue_token))
+        .routes(routes!(token::introspect::introspect_token))
+        .routes(routes!(token::revoke::revoke_token))
         .routes(routes!(profile::profile))
         .routes(routes!(key::list::list_keys, key::create::create_key))
         .routes(routes!(key::show::show_key, key::update::update_key))

@@ -56,6 +56,8 @@ pub(crate) enum Admin {}
 pub(crate) enum Read {}
 /// Those who have `api:write`.
 pub(crate) enum Write {}
+/// Those who have `token:introspect`.
+pub(crate) enum Introspect {}
 
 impl Scope for AnyCredential {
     fn check(_: &Identity) -> Result<(), Problem> {
@@ -96,6 +98,12 @@ impl Scope for Read {
 impl Scope for Write {
     fn check(identity: &Identity) -> Result<(), Problem> {
         Ok(identity.require(Permission::WRITE)?)
+    }
+}
+
+impl Scope for Introspect {
+    fn check(identity: &Identity) -> Result<(), Problem> {
+        Ok(identity.require(Permission::INTROSPECT)?)
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn describe(whole: &'static str, path: &Path, message: &str) -> Probl
         return Problem::invalid(name(field), "is missing");
     }
     if let Some(field) = quoted_after("duplicate field `", message) {
-        return Problem::invalid(name(field), "is there more than once");
+        return repeated(field);
     }
     let field = match path.to_string() {
         path if path == "." || path == "?" => whole.to_owned(),
@@ -39,6 +39,11 @@ pub(super) fn describe(whole: &'static str, path: &Path, message: &str) -> Probl
         }
         None => Problem::invalid(field, redact(message)),
     }
+}
+
+/// A field, or a parameter, that may be there once.
+pub(super) fn repeated(field: &str) -> Problem {
+    Problem::invalid(name(field), "is there more than once")
 }
 
 fn quoted_after<'a>(start: &str, message: &'a str) -> Option<&'a str> {

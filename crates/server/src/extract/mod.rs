@@ -4,17 +4,20 @@
 mod authorized;
 mod credential;
 mod fault;
+mod form;
 mod json;
 mod key_reference;
 mod original;
+mod payload;
 mod query;
 mod session;
 mod user_name;
 
 pub(crate) use self::authorized::{
-    Admin, AnyCredential, Authorized, KeyAlone, Read, TokenAlone, Write,
+    Admin, AnyCredential, Authorized, Introspect, KeyAlone, Read, TokenAlone, Write,
 };
 pub(crate) use self::credential::{API_KEY, Presented, Unreadable, is_session_token};
+pub(crate) use self::form::StrictForm;
 pub(crate) use self::json::StrictJson;
 pub(crate) use self::key_reference::KeyReference;
 pub(crate) use self::original::OriginalRequest;

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoResponses, Modify};
 
-use crate::error::{CredentialKind, Envelope, Problem};
+use crate::error::{CredentialKind, Envelope, MediaType, Problem};
 
 /// An identifier for examples.
 const REQUEST_ID: &str = "0199c2a0-6f3e-7c41-8f0a-3d5b7e9a1c24";
@@ -44,6 +44,8 @@ groups! {
     Scoped: 403;
     /// Of an endpoint with a JSON body.
     JsonBody: 400, 408, 413, 415;
+    /// Of an endpoint whose body is a form.
+    FormBody: 400, 408, 413, 415;
     /// Of an endpoint with parameters.
     Parameters: 400;
     /// Of an endpoint about one thing, which may not be there.
@@ -170,9 +172,13 @@ fn faults() -> Vec<Entry> {
     });
     let one = |description, problem| (description, &[] as &[_], vec![problem]);
     vec![
-        one(
+        (
             "Something in the request is not as it has to be; the message names it",
-            Problem::invalid("name", "is missing"),
+            &[],
+            vec![
+                Problem::invalid("name", "is missing"),
+                Problem::UnsupportedTokenType,
+            ],
         ),
         one("There is no such thing", Problem::NotFound("key")),
         one("The body did not arrive in time", Problem::RequestTimeout),
@@ -181,7 +187,10 @@ fn faults() -> Vec<Entry> {
             Problem::Conflict("a revoked key cannot be changed".to_owned()),
         ),
         one("The body is too long", Problem::PayloadTooLarge(65_536)),
-        one("The body is not JSON", Problem::UnsupportedMediaType),
+        one(
+            "The body is not JSON, or not a form where one is wanted",
+            Problem::UnsupportedMediaType(MediaType::Json),
+        ),
         (
             "Something is broken here; or the session was sealed with another key than was sent",
             &[],

@@ -9,6 +9,7 @@ mod forged_tokens;
 mod forward_auth;
 mod guessing;
 mod input;
+mod introspection;
 mod keys;
 mod protocol;
 mod seal_keys;

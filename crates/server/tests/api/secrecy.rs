@@ -49,6 +49,12 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
+fn form(path: &str, body: String) -> Call {
+    post(path)
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(body)
+}
+
 /// A secret in every place a request has.
 fn planted(admin: &str, id: &str, secret: &str) -> Vec<Call> {
     let with = |field: &str| json!({"name": "a", field: secret});
@@ -61,6 +67,15 @@ fn planted(admin: &str, id: &str, secret: &str) -> Vec<Call> {
         get("/api/encrypt").header("User-Agent", secret).key(secret),
         get("/api/encrypt").header("X-Request-Id", secret),
         get("/api/encrypt").header("X-Forwarded-For", secret),
+        form("/api/auth/introspect", format!("token={secret}")).key(admin),
+        form("/api/auth/introspect", secret.to_owned()).key(admin),
+        form("/api/auth/introspect", format!("{secret}=1&{secret}=2")).key(admin),
+        form(
+            "/api/auth/introspect",
+            format!("token={secret}&token={secret}"),
+        )
+        .key(admin),
+        form("/api/auth/revoke", format!("{secret}=1")).key(admin),
         get(&format!("/{secret}")),
         get(&format!("/api/encrypt?token={secret}")),
         get(&format!("/api/auth/keys/{secret}")).key(admin),
@@ -184,6 +199,12 @@ fn planted_in_sessions(admin: &str, token: &str, secret: &str) -> Vec<Call> {
                 .json(&json!({field: secret})),
         );
     }
+    for path in ["/api/auth/introspect", "/api/auth/revoke"] {
+        calls.push(form(path, secret.to_owned()).key(admin));
+        calls.push(form(path, format!("token={token}&{secret}=1&{secret}=1")).key(admin));
+    }
+    let asked = form("/api/auth/introspect", format!("token={secret}"));
+    calls.push(asked.key(admin));
     for path in ["/api/auth/token/renew", "/api/auth/logout"] {
         calls.push(post(path).token(secret));
         calls.push(post(path).token(token).key(secret));

@@ -192,6 +192,11 @@ impl TrustedSession {
         self.claims.iat
     }
 
+    /// The first second at which the token is good, in unix seconds.
+    pub fn not_before(&self) -> i64 {
+        self.claims.nbf
+    }
+
     /// The first second at which the token is dead, in unix seconds.
     pub fn expires_at(&self) -> i64 {
         self.claims.exp

@@ -1,10 +1,15 @@
-//! Access tokens: what a managed key is exchanged for, so that the key itself travels seldom.
+//! Access tokens: what a managed key is exchanged for, so that the key itself travels seldom. And what
+//! services do with tokens that others hold.
 
+pub(super) mod introspect;
 pub(super) mod issue;
 pub(super) mod renew;
+pub(super) mod revoke;
 
 use sealgate_core::authority::Grant;
-use serde::Serialize;
+use sealgate_core::secret::SecretText;
+use sealgate_core::user::secret_text;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -42,4 +47,17 @@ impl From<Grant> for TokenAnswer {
             is_admin: grant.is_admin,
         }
     }
+}
+
+/// A token that somebody else holds, as a form (RFC 7662 section 2.1, RFC 7009 section 2.1).
+#[derive(Deserialize, ToSchema)]
+pub(super) struct TokenForm {
+    /// The token.
+    #[serde(deserialize_with = "secret_text")]
+    #[schema(value_type = String, example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9...")]
+    token: SecretText,
+    /// Of which kind the token is. Its form tells, so that this is not looked at.
+    #[serde(rename = "token_type_hint")]
+    #[schema(example = "access_token")]
+    _hint: Option<String>,
 }
