@@ -96,6 +96,10 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// By how much the clocks of two servers may differ, and more, in seconds: what is kept until a token has
+/// expired by one clock is kept for so much longer.
+pub(crate) const CLOCK_MARGIN_SECONDS: i64 = 300;
+
 /// Where the current time comes from.
 pub trait Clock: Send + Sync {
     /// The current time.

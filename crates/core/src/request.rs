@@ -236,7 +236,7 @@ pub(crate) fn check_grace(seconds: u32) -> Result<u32, Error> {
     clippy::option_option,
     reason = "absent, null and a value are three things"
 )]
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)

@@ -11,11 +11,7 @@ use std::sync::{PoisonError, RwLock};
 
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
-
-/// For how much longer than its tokens a revocation is kept, in seconds: the clocks of two processes
-/// may differ, and one of them may have asked for the time a moment ago.
-const MARGIN_SECONDS: i64 = 300;
+use crate::clock::{CLOCK_MARGIN_SECONDS, Timestamp};
 
 /// What is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +75,7 @@ impl Revocation {
     pub const fn new(subject: Subject, last_expiry: Timestamp) -> Self {
         Self {
             subject,
-            expires_at: last_expiry.plus_seconds(MARGIN_SECONDS),
+            expires_at: last_expiry.plus_seconds(CLOCK_MARGIN_SECONDS),
         }
     }
 }

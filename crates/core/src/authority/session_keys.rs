@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Authority, Caller};
 use crate::audit::{Action, Actor, Origin};
-use crate::clock::Timestamp;
+use crate::clock::{CLOCK_MARGIN_SECONDS, Timestamp};
 use crate::error::Error;
 use crate::random::array;
 use crate::secret::Secret;
@@ -17,10 +17,6 @@ use crate::view::SessionKeyView;
 
 /// How long an unknown key is not asked for again, in milliseconds.
 const ASKED_MILLIS: i64 = 1_000;
-
-/// For how much longer than its last token a retired key is kept, in seconds: another process learns
-/// a moment later that it is retired, and its clock may differ.
-const MARGIN_SECONDS: i64 = 300;
 
 /// A key that signs session tokens, or once did.
 pub(super) struct SessionKey {
@@ -198,9 +194,9 @@ impl Authority {
         let now = self.now();
         if at_once {
             // The clock of another server may be behind.
-            now.plus_seconds(-MARGIN_SECONDS)
+            now.plus_seconds(-CLOCK_MARGIN_SECONDS)
         } else {
-            now.plus_seconds(self.settings.sessions.idle_seconds + MARGIN_SECONDS)
+            now.plus_seconds(self.settings.sessions.idle_seconds + CLOCK_MARGIN_SECONDS)
         }
     }
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::sessions::{LONGEST_SESSION_SECONDS, SessionSettings};
 use super::{Authority, Caller};
 use crate::audit::{Action, Event};
-use crate::clock::Timestamp;
+use crate::clock::{CLOCK_MARGIN_SECONDS, Timestamp};
 use crate::error::Error;
 use crate::password::{PasswordHash, check_new_password};
 use crate::random::uuid;
@@ -22,8 +22,6 @@ const TRIES: usize = 5;
 /// Bytes of audience and issuer together that leave room for a name of 100 bytes beside
 /// [`MAX_USER_DATA_BYTES`] of data.
 const NAMES_WITHIN: usize = 60;
-/// By how much the clocks of two servers may differ, and more, in seconds.
-const MARGIN_SECONDS: i64 = 300;
 /// Most users on a page.
 const MAX_PAGE: u32 = 1_000;
 
@@ -245,7 +243,7 @@ impl Authority {
             // A process that follows the feed knows them.
             self.load_revocations().await?;
         }
-        let now = now.plus_seconds(MARGIN_SECONDS).as_millis();
+        let now = now.plus_seconds(CLOCK_MARGIN_SECONDS).as_millis();
         let ended = self.revocations.last_epoch(&fold_username(name));
         Ok(ended.map_or(now, |ended| now.max(ended + 1)))
     }

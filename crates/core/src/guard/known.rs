@@ -7,6 +7,7 @@ use super::Network;
 use super::recent::{Fingerprint, Fingerprints, Recent};
 use crate::clock::{Clock, Timestamp};
 use crate::random::Random;
+use crate::user::fold_username;
 
 /// Networks of one account that count as known, at most: the newest.
 pub const MOST_NETWORKS: usize = 20;
@@ -80,7 +81,7 @@ impl KnownAddresses {
     }
 
     fn print(&self, account: &str) -> Fingerprint {
-        self.fingerprints.of(&[account.to_lowercase().as_bytes()])
+        self.fingerprints.of(&[fold_username(account).as_bytes()])
     }
 
     fn lock(&self) -> MutexGuard<'_, Recent<Learnt>> {

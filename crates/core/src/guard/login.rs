@@ -8,6 +8,7 @@ use super::recent::{Fingerprint, Fingerprints};
 use super::{Network, TooMany};
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::user::fold_username;
 
 /// Admits logins, and makes whoever guesses wait.
 ///
@@ -142,7 +143,7 @@ impl Admission {
 
 impl Shared {
     fn prints(&self, account: &str, address: IpAddr, is_known: bool) -> [Fingerprint; 2] {
-        let account = account.to_lowercase();
+        let account = fold_username(account);
         let network = Network::of(address).to_string();
         let (account, network) = (account.as_bytes(), network.as_bytes());
         if is_known {

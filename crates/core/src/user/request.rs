@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{UserProfile, Username};
 use crate::error::Error;
+use crate::request::nullable;
 use crate::secret::SecretText;
 
 /// Longest name by which a user is called, in characters.
@@ -174,17 +175,6 @@ fn check_text(field: &'static str, text: &str, longest: usize) -> Result<(), Err
         return Err(Error::invalid(field, "control characters are not allowed"));
     }
     Ok(())
-}
-
-/// Tells null from absent.
-#[expect(
-    clippy::option_option,
-    reason = "absent, null and a value are three things"
-)]
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// Reads a text that must not be shown.
