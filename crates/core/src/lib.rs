@@ -13,6 +13,7 @@ pub mod master;
 pub mod network;
 pub mod password;
 pub mod permission;
+pub mod policy;
 pub mod random;
 pub mod redact;
 pub mod request;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::sealed_by::{Seal, denied};
+use super::token_cache::Fingerprint;
 use super::{Allowance, Authority, Caller, SealedBy};
 use crate::audit::{Action, Actor, Event, Origin};
 use crate::clock::Timestamp;
@@ -158,10 +159,7 @@ impl Authority {
     ) -> Result<Session, Error> {
         let now = self.now();
         self.ensure_fresh(now).await?;
-        let default_key = self.settings.sessions.seal_keys.default_key.expose();
-        let print = self
-            .sessions
-            .fingerprint_of_both(token, seal_key.unwrap_or(default_key));
+        let print = self.session_print(token, seal_key);
         if let Some(open) = self.sessions.find(print)
             && let Some(session) = self.remembered(open, address, now)?
         {
@@ -188,6 +186,28 @@ impl Authority {
             open,
             allowance: seal.allowance,
         })
+    }
+
+    /// Opens a session that was opened before; nothing if it was not, or something has changed since.
+    /// Nothing was counted then.
+    pub fn open_session_now(
+        &self,
+        token: &str,
+        seal_key: Option<&str>,
+        address: IpAddr,
+    ) -> Option<Result<Session, Denied>> {
+        let now = self.now();
+        if !self.is_fresh(now) {
+            return None;
+        }
+        let open = self.sessions.find(self.session_print(token, seal_key))?;
+        self.remembered(open, address, now).transpose()
+    }
+
+    fn session_print(&self, token: &str, seal_key: Option<&str>) -> Fingerprint {
+        let default_key = self.settings.sessions.seal_keys.default_key.expose();
+        self.sessions
+            .fingerprint_of_both(token, seal_key.unwrap_or(default_key))
     }
 
     /// A session that was opened before, if nothing has changed that would need another look; refused

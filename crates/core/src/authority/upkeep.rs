@@ -167,10 +167,15 @@ impl Authority {
         now.as_millis().saturating_sub(synced_at).saturating_abs()
     }
 
+    /// Whether the keyring is no older than the settings allow.
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
+        self.staleness_millis(now) <= self.settings.max_staleness_millis
+    }
+
     /// Makes sure the keyring is no older than the settings allow: a process that was paused, or
     /// whose store was away, honours nobody on what it knew before.
     pub(super) async fn ensure_fresh(&self, now: Timestamp) -> Result<(), Error> {
-        if self.staleness_millis(now) <= self.settings.max_staleness_millis {
+        if self.is_fresh(now) {
             return Ok(());
         }
         match tokio::time::timeout(SYNC_PATIENCE, self.catch_up()).await {
@@ -184,7 +189,7 @@ impl Authority {
     /// Reads the feed unless somebody just did, while this waited for its turn.
     async fn catch_up(&self) -> Result<(), Error> {
         let mut position = self.feed.lock().await;
-        if self.staleness_millis(self.now()) <= self.settings.max_staleness_millis {
+        if self.is_fresh(self.now()) {
             return Ok(());
         }
         self.follow(&mut position).await
