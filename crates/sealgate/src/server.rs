@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealgate_core::authority::Authority;
 use sealgate_server::request_id::RequestIds;
 use sealgate_server::serve::{BareError, ServeOptions, Tls, serve};
-use sealgate_server::{App, HttpSettings, router, upkeep};
+use sealgate_server::{App, HttpSettings, api, upkeep};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -38,7 +38,7 @@ pub async fn run(
     let upkeep = tokio::spawn(upkeep::run(Arc::clone(&authority), async {
         let _ = was_served.await;
     }));
-    let outcome = serve(listener, router(app), options, shutdown).await;
+    let outcome = serve(listener, api(app), options, shutdown).await;
     drop(served);
     if upkeep.await.is_err() {
         tracing::error!("the upkeep panicked: what was counted last may not be written");

@@ -10,8 +10,10 @@ use http::{HeaderName, StatusCode};
 use ipnet::IpNet;
 use sealgate_core::authority::Authority;
 use sealgate_core::clock::Timestamp;
+use sealgate_core::policy::Policy;
 use utoipa::openapi::OpenApi;
 
+use crate::gate::{Gate, IdentityHeaders, Meter, forward_auth};
 use crate::request_id::RequestIds;
 use crate::route::Routes;
 
@@ -45,6 +47,8 @@ pub struct HttpSettings {
     pub seal_key_header: HeaderName,
     /// What a session that was sealed with another key is answered with: 500 or 401.
     pub wrong_key_status: StatusCode,
+    /// The headers in which those behind a proxy hear who calls.
+    pub identity_headers: IdentityHeaders,
     /// Writes the metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -60,6 +64,7 @@ impl Default for HttpSettings {
             tls: false,
             seal_key_header: HeaderName::from_static("x-gomaluum-key"),
             wrong_key_status: StatusCode::INTERNAL_SERVER_ERROR,
+            identity_headers: IdentityHeaders::default(),
             metrics: Arc::new(String::new),
         }
     }
@@ -76,6 +81,7 @@ impl fmt::Debug for HttpSettings {
             .field("tls", &self.tls)
             .field("seal_key_header", &self.seal_key_header)
             .field("wrong_key_status", &self.wrong_key_status)
+            .field("identity_headers", &self.identity_headers)
             .finish_non_exhaustive()
     }
 }
@@ -89,13 +95,22 @@ pub(crate) struct Server {
     pub routes: Routes,
     /// The OpenAPI document, as it is sent.
     pub document: Bytes,
+    /// What decides about requests to somebody else's API.
+    pub gate: Gate,
+    /// Of questions whether a request may go through.
+    pub verify_meter: Meter,
 }
 
 impl Server {
     /// Prepares what handlers share.
     pub fn new(app: App, document: &OpenApi) -> Self {
         let document_text = serde_json::to_vec(document);
+        let authority = Arc::clone(&app.authority);
+        let policy = Policy::default();
+        let gate = Gate::new(authority, app.request_ids.clone(), policy, &app.http);
         Self {
+            gate,
+            verify_meter: Meter::new(forward_auth::PATH),
             authority: app.authority,
             http: app.http,
             request_ids: app.request_ids,

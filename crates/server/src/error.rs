@@ -131,6 +131,12 @@ impl Problem {
         }
     }
 
+    /// An answer that did not come within the time there is.
+    pub(crate) fn took_too_long(limit: Duration) -> Self {
+        let detail = format!("no answer within {limit:?}");
+        Self::Unavailable("the answer took too long".into(), detail)
+    }
+
     /// What became of a session: whatever is wrong with a key, it is the seal key that is meant.
     pub(crate) fn of_session(error: Error, wrong_key: StatusCode) -> Self {
         match Self::from(error) {
@@ -284,16 +290,6 @@ impl Problem {
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.add_headers(headers, seal_key);
-    }
-
-    /// Fills an answer in that has a status and headers, and never a body.
-    pub(crate) fn write_bare(&self, response: &mut Response, seal_key: &HeaderName) {
-        *response.status_mut() = self.status();
-        *response.body_mut() = Body::empty();
-        let headers = response.headers_mut();
-        headers.remove(CONTENT_TYPE);
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         self.add_headers(headers, seal_key);
     }
 }

@@ -4,6 +4,7 @@
 //! - [`router()`]: every endpoint, with the layers around it, as one service
 //! - `endpoint`: one file for each endpoint: its shapes, its description, its handler
 //! - `extract`: what handlers take: parsed input, checked callers
+//! - `gate`: may a request to somebody else's API go through
 //! - `layer`: what happens around every handler
 //! - [`error`]: the one place where a problem becomes an answer
 //! - [`openapi`], `reference`: the API described, for programs and for people
@@ -15,6 +16,7 @@ mod app;
 mod endpoint;
 pub mod error;
 mod extract;
+mod gate;
 mod layer;
 pub mod openapi;
 mod reference;
@@ -25,4 +27,5 @@ pub mod serve;
 pub mod upkeep;
 
 pub use self::app::{App, HttpSettings};
-pub use self::router::router;
+pub use self::gate::IdentityHeaders;
+pub use self::router::{Api, api, router};

@@ -9,31 +9,44 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::{App, Server};
 use crate::error::Problem;
-use crate::layer::ProblemBody;
 use crate::{endpoint, layer, openapi};
 
+/// The whole HTTP side, as connections see it: the router, and past it the way of questions that most
+/// requests are.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) router: Router,
+    pub(crate) server: Option<Arc<Server>>,
+}
+
+/// A router alone, all of whose requests go the same way.
+impl From<Router> for Api {
+    fn from(router: Router) -> Self {
+        Self {
+            router,
+            server: None,
+        }
+    }
+}
+
 /// Every endpoint, with all layers around it.
+pub fn api(app: App) -> Api {
+    let document = openapi::document_with(&app.http.seal_key_header);
+    let server = Arc::new(Server::new(app, &document));
+    let router = with_layers(endpoints(&server), &server)
+        .merge(Router::from(endpoint::forward_auth()))
+        .with_state(Arc::clone(&server));
+    Api {
+        router,
+        server: Some(server),
+    }
+}
+
+/// As [`api`], as a router alone.
 ///
 /// Each request has to carry [`ClientAddress`](crate::serve::ClientAddress) as an extension.
 pub fn router(app: App) -> Router {
-    let document = openapi::document_with(&app.http.seal_key_header);
-    let server = Arc::new(Server::new(app, &document));
-    with_layers(endpoints(&server), Callers::Clients, &server)
-        .merge(with_layers(
-            forward_auth(&server),
-            Callers::Proxies,
-            &server,
-        ))
-        .with_state(server)
-}
-
-/// Who sends requests, and reads the answers.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Callers {
-    /// Programs, and pages in browsers.
-    Clients,
-    /// Reverse proxies, on behalf of whoever called them.
-    Proxies,
+    api(app).router
 }
 
 /// The endpoints; those that are not public have a guard at the door.
@@ -50,35 +63,17 @@ fn endpoints(server: &Arc<Server>) -> Router<Arc<Server>> {
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
 }
 
-/// What proxies ask. It takes every credential, as the guard and the handler find out together.
-fn forward_auth(server: &Arc<Server>) -> Router<Arc<Server>> {
-    let guard = from_fn_with_state(Arc::clone(server), layer::authenticate_unless_session);
-    Router::from(endpoint::forward_auth()).route_layer(guard)
-}
-
 /// What happens around every handler, from the outside in.
-fn with_layers(
-    router: Router<Arc<Server>>,
-    callers: Callers,
-    server: &Arc<Server>,
-) -> Router<Arc<Server>> {
+fn with_layers(router: Router<Arc<Server>>, server: &Arc<Server>) -> Router<Arc<Server>> {
     let state = || Arc::clone(server);
-    let body = match callers {
-        Callers::Clients => ProblemBody::Envelope,
-        Callers::Proxies => ProblemBody::Empty,
-    };
-    let cors = match callers {
-        Callers::Clients => layer::cors(&server.http.cors_origins, &server.http.seal_key_header),
-        // It would answer 200 to OPTIONS whatever the credential, and a proxy would let it through.
-        Callers::Proxies => None,
-    };
+    let cors = layer::cors(&server.http.cors_origins, &server.http.seal_key_header);
     router.layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(state(), layer::arrive))
             .layer(from_fn(layer::observe))
             .layer(from_fn_with_state(state(), layer::protect))
             .option_layer(cors)
-            .layer(from_fn_with_state((state(), body), layer::envelope))
+            .layer(from_fn_with_state(state(), layer::envelope))
             .layer(CatchPanicLayer::custom(layer::catch_panic))
             .layer(from_fn_with_state(
                 server.http.request_timeout,

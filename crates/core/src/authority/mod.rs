@@ -353,6 +353,11 @@ impl Authority {
         self.refusals.add(denied.reason.slug(), event);
     }
 
+    /// Counts a use of a key, where no record of its own is wanted.
+    pub fn count_use(&self, key_id: KeyId, address: IpAddr, route: &Arc<str>) {
+        self.tally.add(key_id, address, route, self.now());
+    }
+
     /// Counts a served request; with `audit.requests = "all"` its record is durable on return.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::layer::rate_limit::{self, seconds};
 impl Problem {
     /// Adds the headers that the error has besides those of its body. `seal_key` is the header of seal
     /// keys.
-    pub(super) fn add_headers(&self, headers: &mut HeaderMap, seal_key: &HeaderName) {
+    pub(crate) fn add_headers(&self, headers: &mut HeaderMap, seal_key: &HeaderName) {
         for challenge in self.challenges(seal_key) {
             headers.append(WWW_AUTHENTICATE, challenge);
         }

@@ -23,6 +23,6 @@ pub(crate) use self::key_reference::KeyReference;
 pub(crate) use self::original::OriginalRequest;
 pub(crate) use self::query::StrictQuery;
 pub(crate) use self::session::{
-    AnyCaller, EitherToken, PresentedSession, SealKeyHeader, SealingClient,
+    EitherToken, PresentedSession, SealKeyHeader, SealingClient, seal_key_of,
 };
 pub(crate) use self::user_name::UserName;

@@ -1,20 +1,21 @@
 //! The request that a reverse proxy asks about, by the headers in which proxies tell of it.
 
-use axum::extract::FromRequestParts;
-use http::request::Parts;
+use std::borrow::Cow;
+use std::net::IpAddr;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use sealgate_core::permission::Permission;
 
 use crate::error::Problem;
+use crate::gate::Asked;
 
 /// The method: as Traefik and Caddy tell it, and as nginx is commonly set up to.
-const METHOD_HEADERS: [HeaderName; 2] = [
+static METHOD_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("x-forwarded-method"),
     HeaderName::from_static("x-original-method"),
 ];
 
 /// The path and query, by the same.
-const URI_HEADERS: [HeaderName; 2] = [
+static URI_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("x-forwarded-uri"),
     HeaderName::from_static("x-original-uri"),
 ];
@@ -25,38 +26,35 @@ const URI_HEADERS: [HeaderName; 2] = [
 /// credential alone; to overlook them because the proxy is not known would be to take its `GET` for
 /// the client's `POST`. A client can add the header that its proxy does not set, and not remove the one
 /// that it does: so those that are there have to agree.
-pub(crate) struct OriginalRequest {
-    method: Method,
+#[derive(Debug)]
+pub(crate) struct OriginalRequest<'a> {
+    method: Cow<'a, Method>,
+    /// The path without the query; none if nobody told it, or it is no text.
+    path: Option<&'a str>,
 }
 
-impl OriginalRequest {
+impl<'a> OriginalRequest<'a> {
     /// Reads the headers; without any it is the request itself that is asked about.
-    fn read(headers: &HeaderMap, own: &Method) -> Result<Self, Problem> {
-        if let Some((name, uri)) = agreed(headers, &URI_HEADERS)? {
-            check_uri(name, uri)?;
-        }
-        let method = match agreed(headers, &METHOD_HEADERS)? {
-            Some((name, method)) => parse_method(name, method)?,
-            None => own.clone(),
+    pub fn read(headers: &'a HeaderMap, own: &'a Method) -> Result<Self, Problem> {
+        let path = match agreed(headers, &URI_HEADERS)? {
+            Some((name, uri)) => read_path(name, uri)?,
+            None => None,
         };
-        Ok(Self { method })
+        let method = match agreed(headers, &METHOD_HEADERS)? {
+            Some((name, method)) => Cow::Owned(parse_method(name, method)?),
+            None => Cow::Borrowed(own),
+        };
+        Ok(Self { method, path })
     }
 
-    /// What it needs: a safe method (RFC 9110 section 9.2.1) is one that reads.
-    pub fn permission(&self) -> Permission<'static> {
-        if self.method.is_safe() {
-            Permission::READ
-        } else {
-            Permission::WRITE
+    /// As the gate wants it.
+    pub fn asked<'b>(&'b self, headers: &'b HeaderMap, address: IpAddr) -> Asked<'b> {
+        Asked {
+            method: &self.method,
+            path: self.path,
+            headers,
+            address,
         }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for OriginalRequest {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Self::read(&parts.headers, &parts.method)
     }
 }
 
@@ -92,15 +90,15 @@ fn parse_method(name: &HeaderName, value: &HeaderValue) -> Result<Method, Proble
         .map_err(|_| Problem::invalid(name.to_string(), "it is no method of HTTP"))
 }
 
-/// Nothing is decided by it yet; what can be no request's is refused all the same, so that it never
-/// passes where it is one day.
-fn check_uri(name: &HeaderName, value: &HeaderValue) -> Result<(), Problem> {
-    if value.as_bytes().starts_with(b"/") || value == "*" {
-        Ok(())
-    } else {
+/// What stands before the query. Bytes that are no text make it none.
+fn read_path<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<Option<&'a str>, Problem> {
+    let uri = value.as_bytes();
+    if !uri.starts_with(b"/") && uri != b"*" {
         let message = "it must be a path, which begins with a slash";
-        Err(Problem::invalid(name.to_string(), message))
+        return Err(Problem::invalid(name.to_string(), message));
     }
+    let end = uri.iter().position(|byte| *byte == b'?');
+    Ok(std::str::from_utf8(&uri[..end.unwrap_or(uri.len())]).ok())
 }
 
 #[cfg(test)]
@@ -109,15 +107,44 @@ mod tests {
 
     use super::*;
 
-    /// The permission that is needed, or nothing if the request is refused.
+    /// The permission that is needed by default, or nothing if the request is refused.
     fn needed(own: &Method, headers: &[(&str, &str)]) -> Option<&'static str> {
+        let map = header_map(headers);
+        let original = OriginalRequest::read(&map, own).ok()?;
+        Some(if original.method.is_safe() {
+            "api:read"
+        } else {
+            "api:write"
+        })
+    }
+
+    fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let name: HeaderName = name.parse().unwrap();
             map.append(name, value.parse().unwrap());
         }
-        let original = OriginalRequest::read(&map, own).ok()?;
-        Some(original.permission().0)
+        map
+    }
+
+    #[test]
+    fn the_path_is_told_as_the_client_sent_it_and_without_the_query() {
+        for (uri, path) in [
+            ("/a?b=c?d", "/a"),
+            ("/a%2Fb/../c", "/a%2Fb/../c"),
+            ("//a", "//a"),
+            ("*", "*"),
+            ("/caf\u{e9}", "/caf\u{e9}"),
+        ] {
+            let map = header_map(&[("X-Forwarded-Uri", uri)]);
+            let original = OriginalRequest::read(&map, &Method::GET).unwrap();
+            assert_eq!(original.path, Some(path));
+        }
+        let mut map = HeaderMap::new();
+        let no_text = HeaderValue::from_bytes(b"/caf\xe9").unwrap();
+        map.insert(&URI_HEADERS[0], no_text);
+        let original = OriginalRequest::read(&map, &Method::GET).unwrap();
+        assert_eq!(original.path, None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::secret::SecretText;
 
 use super::credential::only;
-use super::{AnyCredential, Authorized, Presented, TokenAlone, Unreadable};
+use super::{Authorized, Presented, TokenAlone, Unreadable};
 use crate::app::Server;
 use crate::error::{CredentialKind, Problem};
 use crate::layer::arrival::Arrival;
@@ -35,6 +35,15 @@ impl FromRequestParts<Arc<Server>> for SealKeyHeader {
     }
 }
 
+/// The text of a seal key, as it was sent.
+pub(crate) fn seal_key_of<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Problem> {
+    only(headers, name)
+        .map_err(|unreadable| Problem::refused(CredentialKind::SealKey, unreadable.of_seal_key()))
+}
+
 /// A client that sends a seal key, or leaves it to the default one. A managed key that it sends along
 /// as `X-API-Key` has to be honoured.
 pub(crate) struct SealingClient {
@@ -55,11 +64,8 @@ impl SealingClient {
         server: &Server,
     ) -> Result<Self, Problem> {
         let arrival: &Arc<Arrival> = parts.extensions.get().ok_or_else(unlayered)?;
-        let SealKeyHeader(seal_key) =
-            SealKeyHeader::read(&parts.headers, &server.http.seal_key_header);
-        let seal_key = seal_key.map_err(|unreadable| {
-            Problem::refused(CredentialKind::SealKey, unreadable.of_seal_key())
-        })?;
+        let seal_key = seal_key_of(&parts.headers, &server.http.seal_key_header)?;
+        let seal_key = seal_key.map(|text| SecretText::new(text.to_owned()));
         if let Some(key) = presented.key {
             let credential = Credential::Key(key);
             let verified = server.authority.authenticate(credential, arrival.address);
@@ -131,27 +137,6 @@ impl FromRequestParts<Arc<Server>> for EitherToken {
         if parts.extensions.get::<Identity>().is_some() {
             let holder = Authorized::from_request_parts(parts, server).await;
             return holder.map(Self::Access);
-        }
-        let session = PresentedSession::from_request_parts(parts, server).await;
-        session.map(Self::Session)
-    }
-}
-
-/// A caller with whatever credential.
-pub(crate) enum AnyCaller {
-    /// The holder of a managed key or of an access token, who was verified.
-    Managed(Authorized<AnyCredential>),
-    /// A session token, at which nobody has looked yet.
-    Session(PresentedSession),
-}
-
-impl FromRequestParts<Arc<Server>> for AnyCaller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
-        if parts.extensions.get::<Identity>().is_some() {
-            let holder = Authorized::from_request_parts(parts, server).await;
-            return holder.map(Self::Managed);
         }
         let session = PresentedSession::from_request_parts(parts, server).await;
         session.map(Self::Session)

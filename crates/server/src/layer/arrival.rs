@@ -96,7 +96,7 @@ pub(crate) async fn arrive(
 /// The client's address: the peer's, unless the peer is a trusted proxy. Then it is the right-most
 /// entry of `X-Forwarded-For` that is no trusted proxy: what stands left of it, anybody could have
 /// written. An entry that is no address ends the search, and the proxy that sent it is the client.
-fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();

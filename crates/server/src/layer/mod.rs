@@ -4,13 +4,14 @@
 //! - [`observe()`]: one log line, and the metrics
 //! - [`protect()`]: headers that tell browsers what not to do
 //! - [`cors()`]: which other origins' pages may call
-//! - [`envelope()`]: a [`Problem`](crate::error::Problem) becomes the answer, with a body or without,
-//!   the audit record and the log line that it stands for
+//! - [`envelope()`]: a [`Problem`](crate::error::Problem) becomes the answer, and leaves behind what
+//!   [`account()`] makes of it: the audit record, the log line
 //! - [`catch_panic()`], [`timeout()`]: what goes wrong with a handler is a problem like any other
 //! - [`authenticate()`]: who is calling; around guarded routes alone, where it counts the use too;
 //!   [`authenticate_unless_session()`] where a session token will do as well
 //! - [`limit_body()`]: how long a body may be
 
+mod account;
 pub(crate) mod arrival;
 mod authenticate;
 mod body_limit;
@@ -22,12 +23,13 @@ mod protect;
 pub(crate) mod rate_limit;
 mod recover;
 
+pub(crate) use self::account::account;
 pub(crate) use self::arrival::arrive;
 pub(crate) use self::authenticate::{authenticate, authenticate_unless_session};
 pub(crate) use self::body_limit::{BodyLimit, limit_body};
 pub(crate) use self::cors::cors;
 pub(crate) use self::count::Use;
-pub(crate) use self::envelope::{ProblemBody, envelope};
+pub(crate) use self::envelope::envelope;
 pub(crate) use self::observe::{CallingKey, observe};
 pub(crate) use self::protect::protect;
 pub(crate) use self::recover::{catch_panic, timeout};

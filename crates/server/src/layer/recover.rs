@@ -27,10 +27,7 @@ pub(crate) async fn timeout(
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => Ok(response),
         Err(_) if arrival.is_sending() => Err(Problem::RequestTimeout),
-        Err(_) => Err(Problem::Unavailable(
-            "the answer took too long".into(),
-            format!("no answer within {limit:?}"),
-        )),
+        Err(_) => Err(Problem::took_too_long(limit)),
     }
 }
 

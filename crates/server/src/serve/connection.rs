@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -14,18 +13,19 @@ use super::exchange::Line;
 use super::service::Service;
 use super::tls::{Greeting, Tls};
 use super::{ClientAddress, ServeOptions, http1, http2};
+use crate::router::Api;
 
 /// What all connections share.
 pub(super) struct Front {
-    pub(super) router: Router,
+    pub(super) api: Api,
     pub(super) options: ServeOptions,
     pub(super) bare_errors: BareErrors,
 }
 
 impl Front {
-    pub(super) fn new(router: Router, options: ServeOptions) -> Self {
+    pub(super) fn new(api: Api, options: ServeOptions) -> Self {
         Self {
-            router,
+            api,
             bare_errors: BareErrors::new(&options),
             options,
         }

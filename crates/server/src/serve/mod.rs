@@ -22,7 +22,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -32,6 +31,7 @@ pub use self::bare_errors::{BareError, Fault};
 use self::connection::{Front, Stop};
 pub use self::tls::{Tls, TlsError};
 use crate::request_id::RequestIds;
+use crate::router::Api;
 
 /// Who is at the other end of a request's connection; an extension of every request.
 ///
@@ -103,7 +103,7 @@ impl fmt::Debug for ServeOptions {
     }
 }
 
-/// Serves a router on a listener until `shutdown` is ready.
+/// Serves an API, or a router, on a listener until `shutdown` is ready.
 ///
 /// Then the listener is closed, idle connections are closed at once, and requests under way are
 /// answered before theirs are; what takes longer than [`ServeOptions::drain_timeout`] is cut off.
@@ -117,7 +117,7 @@ impl fmt::Debug for ServeOptions {
 /// logged, and tried again.
 pub async fn serve(
     listener: TcpListener,
-    service: Router,
+    api: impl Into<Api>,
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -125,7 +125,7 @@ pub async fn serve(
     let drain_timeout = options.drain_timeout;
     let mut door = Door::new(listener, options.max_connections);
     let mut certificate = pin!(keep_certificate_fresh(options.tls.clone()));
-    let front = Arc::new(Front::new(service, options));
+    let front = Arc::new(Front::new(api.into(), options));
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);

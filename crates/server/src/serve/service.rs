@@ -1,12 +1,15 @@
 //! The way from hyper to the router: [`Service`].
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use axum::body::Body;
 use axum::routing::future::RouteFuture;
 use http::header::{HOST, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use tower::Service as _;
@@ -15,6 +18,9 @@ use super::ClientAddress;
 use super::bare_errors::Fault;
 use super::connection::Front;
 use super::exchange::{Exchange, Line, TrackedBody};
+use crate::app::Server;
+use crate::gate::forward_auth::{self, ForwardAuth};
+use crate::router::Api;
 
 /// The router as one connection's requests see it.
 pub(super) struct Service {
@@ -28,13 +34,10 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     type Error = Infallible;
     type Future = Answer;
 
-    fn call(&self, mut request: Request<Incoming>) -> Answer {
+    fn call(&self, request: Request<Incoming>) -> Answer {
         let exchange = Some(Exchange::begin(&self.line));
         let response = match self.fault(&request) {
-            None => {
-                request.extensions_mut().insert(self.client);
-                Source::Router(self.front.router.clone().call(request))
-            }
+            None => self.dispatch(request),
             Some(fault) => {
                 let error = self.front.bare_errors.report(fault, self.client);
                 let is_http2 = request.version() == Version::HTTP_2;
@@ -50,6 +53,21 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 }
 
 impl Service {
+    /// To whom it concerns.
+    fn dispatch(&self, mut request: Request<Incoming>) -> Source {
+        let Api { router, server } = &self.front.api;
+        match server {
+            Some(server) if request.uri().path() == forward_auth::PATH => {
+                let (parts, _) = request.into_parts();
+                verify(server, parts, self.client.0.ip())
+            }
+            _ => {
+                request.extensions_mut().insert(self.client);
+                Source::Router(router.clone().call(request))
+            }
+        }
+    }
+
     /// What is wrong with a request that hyper lets pass.
     fn fault(&self, request: &Request<Incoming>) -> Option<Fault> {
         match request.version() {
@@ -79,6 +97,17 @@ impl Service {
     }
 }
 
+/// A proxy's question: answered at once from memory, which is nearly always enough.
+fn verify(server: &Arc<Server>, request: Parts, peer: IpAddr) -> Source {
+    if let Some(response) = ForwardAuth(server).answer_now(&request, peer) {
+        return Source::Here(Some(response));
+    }
+    let server = Arc::clone(server);
+    Source::Asking(Box::pin(async move {
+        ForwardAuth(&server).answer(&request, peer).await
+    }))
+}
+
 /// Whether a proxy before this server could have understood another request than it does: a second
 /// `Host` or none (RFC 9112, section 3.2), or a body in a transfer coding that not every
 /// implementation reads the same way (section 6.1).
@@ -102,7 +131,8 @@ pub(super) struct Answer {
 
 enum Source {
     Router(RouteFuture<Infallible>),
-    Here(Option<Response<axum::body::Body>>),
+    Asking(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+    Here(Option<Response<Body>>),
 }
 
 impl Future for Answer {
@@ -115,6 +145,7 @@ impl Future for Answer {
                 let Ok(response) = ready!(Pin::new(future).poll(cx));
                 response
             }
+            Source::Asking(future) => ready!(future.as_mut().poll(cx)),
             Source::Here(response) => response.take().expect(ONCE),
         };
         let exchange = self.exchange.take().expect(ONCE);

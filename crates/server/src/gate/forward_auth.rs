@@ -1,0 +1,152 @@
+//! `ANY /api/auth/verify`: reverse proxies ask whether they may let their client's request through, and
+//! read the answer from its status and headers: it has no body, whatever comes of it.
+//!
+//! Most questions are answered from memory. So the way here goes past the router and its layers: they
+//! would take as long as the answer itself.
+
+use std::net::IpAddr;
+
+use axum::body::Body;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
+use http::request::Parts;
+use http::{HeaderValue, Response};
+use sealgate_core::clock::Stopwatch;
+use sealgate_core::key::KeyId;
+use tracing::Level;
+
+use super::{Asked, Gate, Passed, Refused};
+use crate::app::Server;
+use crate::error::Problem;
+use crate::extract::OriginalRequest;
+use crate::layer::arrival::{REQUEST_ID, client_address};
+use crate::layer::rate_limit;
+
+/// Where proxies ask.
+pub(crate) const PATH: &str = "/api/auth/verify";
+
+/// Answers proxies.
+#[derive(Clone, Copy)]
+pub(crate) struct ForwardAuth<'s>(pub &'s Server);
+
+impl ForwardAuth<'_> {
+    /// The answer to whoever is at the other end, from memory; nothing if the store has to be asked.
+    pub fn answer_now(self, request: &Parts, peer: IpAddr) -> Option<Response<Body>> {
+        let stopwatch = Stopwatch::start();
+        let address = client_address(peer, &request.headers, &self.0.http.trusted_proxies);
+        let decided = match OriginalRequest::read(&request.headers, &request.method) {
+            Ok(original) => {
+                let asked = original.asked(&request.headers, address);
+                self.gate().check_now(&asked)?
+            }
+            Err(problem) => Err(self.misread(request, address, problem)),
+        };
+        Some(self.respond(request, address, decided, stopwatch))
+    }
+
+    /// The answer, with the store's help if need be.
+    pub async fn answer(self, request: &Parts, peer: IpAddr) -> Response<Body> {
+        let stopwatch = Stopwatch::start();
+        let address = client_address(peer, &request.headers, &self.0.http.trusted_proxies);
+        let decided = match OriginalRequest::read(&request.headers, &request.method) {
+            Ok(original) => {
+                let asked = original.asked(&request.headers, address);
+                let limit = self.0.http.request_timeout;
+                match tokio::time::timeout(limit, self.gate().check(&asked)).await {
+                    Ok(decided) => decided,
+                    Err(_) => Err(self.gate().refuse(&asked, Problem::took_too_long(limit))),
+                }
+            }
+            Err(problem) => Err(self.misread(request, address, problem)),
+        };
+        self.respond(request, address, decided, stopwatch)
+    }
+
+    const fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
+    /// A question that contradicts itself.
+    fn misread(&self, request: &Parts, address: IpAddr, problem: Problem) -> Refused {
+        let asked = Asked {
+            method: &request.method,
+            path: None,
+            headers: &request.headers,
+            address,
+        };
+        self.gate().refuse(&asked, problem)
+    }
+
+    fn respond(
+        self,
+        request: &Parts,
+        address: IpAddr,
+        decided: Result<Passed, Refused>,
+        stopwatch: Stopwatch,
+    ) -> Response<Body> {
+        let (response, key_id) = match decided.and_then(|passed| self.let_through(&passed)) {
+            Ok(answered) => answered,
+            Err(refused) => (self.turn_away(&refused, address), None),
+        };
+        let (elapsed, status) = (stopwatch.elapsed(), response.status());
+        self.0.verify_meter.record(&request.method, status, elapsed);
+        // The proxy has a log of the requests themselves.
+        if tracing::enabled!(Level::DEBUG) {
+            tracing::debug!(
+                method = request.method.as_str(),
+                status = status.as_u16(),
+                duration_ms = elapsed.as_secs_f64() * 1_000.0,
+                key_id = key_id.map(tracing::field::display),
+                %address,
+                "asked by a proxy"
+            );
+        }
+        response
+    }
+
+    fn let_through(&self, passed: &Passed) -> Result<(Response<Body>, Option<KeyId>), Refused> {
+        let mut response = Response::new(Body::empty());
+        let headers = response.headers_mut();
+        headers.reserve(8);
+        self.gate()
+            .identity_headers()
+            .write(passed, headers)
+            .map_err(|problem| self.gate().broken(problem))?;
+        for (name, value) in passed.injected() {
+            headers.insert(name, value.clone());
+        }
+        if let Some(allowance) = passed.allowance() {
+            rate_limit::describe_allowance(headers, allowance);
+        }
+        finish(headers);
+        Ok((response, passed.key_id()))
+    }
+
+    fn turn_away(&self, refused: &Refused, address: IpAddr) -> Response<Body> {
+        let Refused {
+            problem,
+            request_id,
+        } = refused;
+        if problem.denied().is_none() && problem.detail().is_none() {
+            tracing::warn!(
+                error = problem.slug(),
+                message = %problem.message(),
+                %address,
+                %request_id,
+                "answered without a body"
+            );
+        }
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = problem.status();
+        let headers = response.headers_mut();
+        problem.add_headers(headers, self.gate().seal_key_header());
+        headers.insert(REQUEST_ID, (*request_id).into());
+        finish(headers);
+        response
+    }
+}
+
+/// What every answer says.
+fn finish(headers: &mut http::HeaderMap) {
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}

@@ -1,0 +1,387 @@
+//! The gate: may a request to somebody else's API go through, and whose is it?
+//!
+//! - [`Gate`]: decides, by the operator's policy and the credentials that the request carries
+//! - [`forward_auth`]: for reverse proxies that ask over HTTP
+//! - [`identity`]: the headers in which the one behind the gate hears who calls
+//! - [`meter`]: how often, how long
+
+pub(crate) mod forward_auth;
+mod identity;
+mod meter;
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use sealgate_core::audit::Origin;
+use sealgate_core::authority::{Allowance, Authority, Credential, Identity, Session};
+use sealgate_core::error::{Denied, Error, Reason};
+use sealgate_core::key::KeyId;
+use sealgate_core::policy::{Demand, Policy, Undecided};
+
+pub use self::identity::IdentityHeaders;
+pub(crate) use self::meter::Meter;
+use crate::app::HttpSettings;
+use crate::error::{CredentialKind, Problem};
+use crate::extract::{Presented, is_session_token, seal_key_of};
+use crate::layer::account;
+use crate::request_id::{RequestId, RequestIds};
+
+/// Decides who passes.
+pub(crate) struct Gate {
+    authority: Arc<Authority>,
+    policy: RwLock<Arc<Policy>>,
+    request_ids: RequestIds,
+    seal_key_header: HeaderName,
+    identity_headers: IdentityHeaders,
+}
+
+/// A request that is asked about.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The client's method.
+    pub method: &'a Method,
+    /// The path as the client sent it, without the query; none if nobody told it.
+    pub path: Option<&'a str>,
+    /// Headers, the credentials among them.
+    pub headers: &'a HeaderMap,
+    /// The client's address.
+    pub address: IpAddr,
+}
+
+/// A request that may go through.
+pub(crate) struct Passed {
+    who: Who,
+    /// What it is counted as.
+    name: Arc<str>,
+    /// Headers for the one behind the gate, by the rule.
+    injected: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Who sends a request that may go through.
+enum Who {
+    Anonymous,
+    Managed(Identity),
+    Session(Session),
+}
+
+impl Gate {
+    pub fn new(
+        authority: Arc<Authority>,
+        request_ids: RequestIds,
+        policy: Policy,
+        http: &HttpSettings,
+    ) -> Self {
+        let environment = authority.settings().environment;
+        Self {
+            policy: RwLock::new(Arc::new(policy)),
+            request_ids,
+            seal_key_header: http.seal_key_header.clone(),
+            identity_headers: http.identity_headers.clone().of(environment),
+            authority,
+        }
+    }
+
+    /// Takes another policy from now on.
+    pub fn replace_policy(&self, policy: Policy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+
+    /// Decides about a request, and counts it: as a use of the key if it passes, as a refusal in the
+    /// audit log if not.
+    pub async fn check(&self, asked: &Asked<'_>) -> Result<Passed, Refused> {
+        match self.check_now(asked) {
+            Some(decided) => decided,
+            None => self.check_with_store(asked).await,
+        }
+    }
+
+    /// As [`Self::check`], from memory; nothing if that is not enough. Nothing was counted then.
+    pub fn check_now(&self, asked: &Asked<'_>) -> Option<Result<Passed, Refused>> {
+        if self.authority.settings().audit_all_requests {
+            // Each use has to be durable before anybody hears of it.
+            return None;
+        }
+        let policy = self.policy();
+        let decided = match self.decide_now(&policy, asked).transpose()? {
+            Ok(passed) => {
+                let origin = Origin {
+                    address: Some(asked.address),
+                    ..Origin::default()
+                };
+                self.count_now(&passed, &origin);
+                Ok(passed)
+            }
+            Err(problem) => Err(self.refuse(asked, problem)),
+        };
+        Some(decided)
+    }
+
+    async fn check_with_store(&self, asked: &Asked<'_>) -> Result<Passed, Refused> {
+        let policy = self.policy();
+        let decided = async {
+            let passed = self.decide(&policy, asked).await?;
+            self.count(&passed, asked).await?;
+            Ok(passed)
+        };
+        let decided: Result<_, Problem> = decided.await;
+        decided.map_err(|problem| self.refuse(asked, problem))
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From memory: a request with one credential that is known already, or without any.
+    fn decide_now(&self, policy: &Policy, asked: &Asked<'_>) -> Result<Option<Passed>, Problem> {
+        let (demand, presented) = read(policy, asked)?;
+        let (authority, address) = (&self.authority, asked.address);
+        let who = match (presented.token, presented.key) {
+            (Some(_), Some(_)) => return Ok(None),
+            (None, None) => anonymous(demand)?,
+            (None, Some(key)) => {
+                let Some(verified) = authority.authenticate_now(Credential::Key(key), address)
+                else {
+                    return Ok(None);
+                };
+                managed(demand, verified, CredentialKind::Key)?
+            }
+            (Some(token), None) if is_session_token(token) => {
+                let seal_key = seal_key_of(asked.headers, &self.seal_key_header)?;
+                let Some(opened) = authority.open_session_now(token, seal_key, address) else {
+                    return Ok(None);
+                };
+                session(demand, opened.map_err(Error::from))?
+            }
+            (Some(token), None) => {
+                let Some(verified) = authority.authenticate_now(Credential::Bearer(token), address)
+                else {
+                    return Ok(None);
+                };
+                managed(demand, verified, CredentialKind::Token)?
+            }
+        };
+        passed(demand, who).map(Some)
+    }
+
+    /// With the store's help where it is needed. All credentials of a request have to be honoured, and
+    /// of two the token says who calls.
+    async fn decide(&self, policy: &Policy, asked: &Asked<'_>) -> Result<Passed, Problem> {
+        let (demand, presented) = read(policy, asked)?;
+        let (authority, address) = (&self.authority, asked.address);
+        let by_token = match presented.token {
+            None => None,
+            Some(token) if is_session_token(token) => {
+                let seal_key = seal_key_of(asked.headers, &self.seal_key_header)?;
+                let opened = authority.open_session(token, seal_key, address).await;
+                Some(session(demand, opened)?)
+            }
+            Some(token) => {
+                let verified = self.authenticate(Credential::Bearer(token), address);
+                Some(managed(demand, verified.await?, CredentialKind::Token)?)
+            }
+        };
+        let by_key = match presented.key {
+            None => None,
+            Some(key) => {
+                let verified = self.authenticate(Credential::Key(key), address).await?;
+                let verified =
+                    verified.map_err(|denied| Problem::refused(CredentialKind::Key, denied))?;
+                Some(verified)
+            }
+        };
+        let who = match (by_token, by_key) {
+            (Some(who), _) => who,
+            (None, Some(identity)) => managed(demand, Ok(identity), CredentialKind::Key)?,
+            (None, None) => anonymous(demand)?,
+        };
+        passed(demand, who)
+    }
+
+    async fn authenticate(
+        &self,
+        credential: Credential<'_>,
+        address: IpAddr,
+    ) -> Result<Result<Identity, Denied>, Problem> {
+        match self.authority.authenticate(credential, address).await {
+            Ok(identity) => Ok(Ok(identity)),
+            Err(Error::Denied(denied)) => Ok(Err(denied)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn count_now(&self, passed: &Passed, origin: &Origin) {
+        if let (Some(key_id), Some(address)) = (passed.key_id(), origin.address) {
+            self.authority.count_use(key_id, address, &passed.name);
+        }
+    }
+
+    async fn count(&self, passed: &Passed, asked: &Asked<'_>) -> Result<(), Problem> {
+        let origin = self.origin(asked, self.request_ids.next());
+        let status = StatusCode::OK.as_u16();
+        let (authority, name) = (&self.authority, &passed.name);
+        match &passed.who {
+            // Nobody's use; the service behind the gate has a log of its own.
+            Who::Anonymous => {}
+            Who::Managed(identity) => {
+                let served = authority.served(identity.key_id(), name, &origin, status);
+                served.await?;
+            }
+            Who::Session(session) => {
+                let served = authority.served_session(session, name, &origin, status);
+                served.await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is our own fault, after the request had passed.
+    fn broken(&self, problem: Problem) -> Refused {
+        let request_id = self.request_ids.next();
+        let origin = Origin::default();
+        account(
+            &self.authority,
+            &problem,
+            forward_auth::PATH,
+            &origin,
+            request_id,
+        );
+        Refused {
+            problem,
+            request_id,
+        }
+    }
+
+    /// Puts a refusal into the audit log, the metrics and the operator's log.
+    fn refuse(&self, asked: &Asked<'_>, problem: Problem) -> Refused {
+        let request_id = self.request_ids.next();
+        let origin = self.origin(asked, request_id);
+        account(
+            &self.authority,
+            &problem,
+            forward_auth::PATH,
+            &origin,
+            request_id,
+        );
+        Refused {
+            problem,
+            request_id,
+        }
+    }
+
+    fn origin(&self, asked: &Asked<'_>, request_id: RequestId) -> Origin {
+        let agent = asked.headers.get(http::header::USER_AGENT);
+        Origin {
+            address: Some(asked.address),
+            user_agent: agent.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned()),
+            method: Some(asked.method.to_string()),
+            path: Some(asked.path.unwrap_or(forward_auth::PATH).to_owned()),
+            request_id: Some(request_id.to_string()),
+        }
+    }
+
+    /// The headers that credentials come in: the one behind the gate needs none of them.
+    pub fn credential_headers(&self) -> [HeaderName; 3] {
+        let seal_key = self.seal_key_header.clone();
+        [
+            http::header::AUTHORIZATION,
+            crate::extract::API_KEY,
+            seal_key,
+        ]
+    }
+
+    /// The header of seal keys.
+    pub const fn seal_key_header(&self) -> &HeaderName {
+        &self.seal_key_header
+    }
+
+    /// How the one behind the gate hears who calls.
+    pub const fn identity_headers(&self) -> &IdentityHeaders {
+        &self.identity_headers
+    }
+}
+
+/// A request that may not go through, and the identifier under which the operator finds it.
+pub(crate) struct Refused {
+    pub problem: Problem,
+    pub request_id: RequestId,
+}
+
+impl Passed {
+    /// The managed key that was used, itself or through a token, or that seals the session.
+    pub fn key_id(&self) -> Option<KeyId> {
+        match &self.who {
+            Who::Anonymous => None,
+            Who::Managed(identity) => Some(identity.key_id()),
+            Who::Session(session) => session.sealed_by().key_id(),
+        }
+    }
+
+    /// What is left of the key's rate limit, if it has one.
+    pub fn allowance(&self) -> Option<Allowance> {
+        match &self.who {
+            Who::Anonymous => None,
+            Who::Managed(identity) => identity.allowance(),
+            Who::Session(session) => session.allowance(),
+        }
+    }
+
+    /// What the rule adds for the one behind the gate.
+    pub fn injected(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.injected
+    }
+}
+
+/// What the policy wants of a request, and what it carries.
+fn read<'a, 'p>(
+    policy: &'p Policy,
+    asked: &Asked<'a>,
+) -> Result<(Demand<'p>, Presented<'a>), Problem> {
+    let demand = policy.decide(asked.method.as_str(), asked.path);
+    let demand = demand.map_err(|undecided| match undecided {
+        Undecided::Ambiguous => Problem::invalid(
+            "path",
+            "it can be read in several ways, which is not safe here",
+        ),
+        Undecided::PathUnknown => Problem::invalid(
+            "path",
+            "there are rules for paths, and the proxy does not tell which one is asked for",
+        ),
+    })?;
+    demand.admit_anybody()?;
+    Ok((demand, Presented::read(asked.headers)?))
+}
+
+fn anonymous(demand: Demand<'_>) -> Result<Who, Problem> {
+    if demand.is_anonymous() {
+        return Ok(Who::Anonymous);
+    }
+    let (reason, key_id) = (Reason::NoCredential, None);
+    Err(Problem::CredentialMissing(None, Denied { reason, key_id }))
+}
+
+fn managed(
+    demand: Demand<'_>,
+    verified: Result<Identity, Denied>,
+    kind: CredentialKind,
+) -> Result<Who, Problem> {
+    let identity = verified.map_err(|denied| Problem::refused(kind, denied))?;
+    demand.admit_identity(&identity)?;
+    Ok(Who::Managed(identity))
+}
+
+/// A wrong seal key is the client's fault here, whatever the settings say: a proxy takes 500 for a fault
+/// of its own.
+fn session(demand: Demand<'_>, opened: Result<Session, Error>) -> Result<Who, Problem> {
+    let session = opened.map_err(|error| Problem::of_session(error, StatusCode::UNAUTHORIZED))?;
+    demand.admit_session(&session)?;
+    Ok(Who::Session(session))
+}
+
+fn passed(demand: Demand<'_>, who: Who) -> Result<Passed, Problem> {
+    Ok(Passed {
+        who,
+        name: Arc::clone(demand.name()),
+        injected: Vec::new(),
+    })
+}
