@@ -88,6 +88,7 @@ pub const SETTINGS: &[Variable] = &[
         Kind::Number,
     ),
     variable("SEALGATE_TOKENS_ISSUER", "tokens.issuer", Kind::Text),
+    variable("SEALGATE_TOKENS_CACHE", "tokens.cache", Kind::Number),
     variable(
         "SEALGATE_KEYS_ROTATION_DAYS",
         "keys.rotation_days",
@@ -245,6 +246,31 @@ pub const SETTINGS: &[Variable] = &[
     variable(
         "SEALGATE_IDENTITY_LDAP_CA_FILE",
         "identity.ldap.ca_file",
+        Kind::Text,
+    ),
+    variable(
+        "SEALGATE_IDENTITY_HEADERS_KIND",
+        "identity_headers.kind",
+        Kind::Text,
+    ),
+    variable(
+        "SEALGATE_IDENTITY_HEADERS_KEY_ID",
+        "identity_headers.key_id",
+        Kind::Text,
+    ),
+    variable(
+        "SEALGATE_IDENTITY_HEADERS_SUBJECT",
+        "identity_headers.subject",
+        Kind::Text,
+    ),
+    variable(
+        "SEALGATE_IDENTITY_HEADERS_PERMISSIONS",
+        "identity_headers.permissions",
+        Kind::Text,
+    ),
+    variable(
+        "SEALGATE_IDENTITY_HEADERS_ENVIRONMENT",
+        "identity_headers.environment",
         Kind::Text,
     ),
     variable(

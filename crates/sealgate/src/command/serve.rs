@@ -118,6 +118,7 @@ fn http_settings(settings: &Settings, tls: bool, metrics: metrics::Render) -> Ht
             WrongKeyStatus::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
             WrongKeyStatus::Unauthorized => StatusCode::UNAUTHORIZED,
         },
+        identity_headers: settings.identity_headers.server(),
         metrics,
     }
 }

@@ -3,8 +3,10 @@
 //!
 //! - [`sessions`]: users' sessions, their passwords, and what needs no credential
 //! - [`identity`]: where users come from
+//! - [`identity_headers`]: how those behind a proxy hear who calls
 
 mod identity;
+mod identity_headers;
 mod sessions;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +20,7 @@ use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use self::identity::{Backend, BodyFormat, HttpLogin, Identity, LdapDirectory};
+pub use self::identity_headers::IdentityHeaders;
 pub use self::sessions::{Limits, Passwords, Sessions, WrongKeyStatus};
 
 /// Longest `iss` of a token: a few times what an issuer's address takes, and little of what a
@@ -50,6 +53,8 @@ pub struct Settings {
     pub passwords: Passwords,
     /// Where users come from.
     pub identity: Identity,
+    /// How those behind a proxy hear who calls.
+    pub identity_headers: IdentityHeaders,
     /// How often something may be done.
     pub limits: Limits,
     /// The store.
@@ -106,6 +111,9 @@ pub struct Tokens {
     /// `iss` of every token.
     #[serde(deserialize_with = "issuer")]
     pub issuer: String,
+    /// How many verified tokens are remembered.
+    #[serde(deserialize_with = "within::<0, 10_000_000, _>")]
+    pub cache: u32,
 }
 
 /// Managed keys.
@@ -205,6 +213,7 @@ impl Settings {
         }?;
         self.sessions.check()?;
         self.passwords.check()?;
+        self.identity_headers.check(&self.sessions.header)?;
         self.identity.check()
     }
 
@@ -220,6 +229,7 @@ impl Settings {
             rotation_days: self.keys.rotation_days,
             max_staleness_millis: self.store.max_staleness_ms.into(),
             audit_all_requests: self.audit.requests == Requests::All,
+            token_cache: self.tokens.cache as usize,
             anonymous_per_minute: self.limits.anonymous_per_minute,
             sessions: self.sessions.core(),
             passwords: self.passwords.core(),
@@ -247,6 +257,7 @@ impl Default for Tokens {
             lifetime_seconds: 3_600,
             max_lifetime_seconds: 86_400,
             issuer: "sealgate".to_owned(),
+            cache: 100_000,
         }
     }
 }

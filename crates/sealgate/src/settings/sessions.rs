@@ -15,8 +15,8 @@ const DEFAULT_KEY: std::ops::RangeInclusive<usize> = 8..=128;
 /// Most characters of what generated seal keys begin with.
 const MAX_PREFIX: usize = 16;
 
-/// Headers with a meaning of their own: a seal key in one of them would be read, kept or sent on by
-/// whatever knows that meaning.
+/// Headers with a meaning of their own: what is in one of them is read, kept or sent on by whatever
+/// knows that meaning.
 const TAKEN_HEADERS: &[&str] = &[
     "accept",
     "accept-encoding",
@@ -45,11 +45,6 @@ const TAKEN_HEADERS: &[&str] = &[
     "user-agent",
     "via",
     "x-api-key",
-    "x-auth-environment",
-    "x-auth-key-id",
-    "x-auth-kind",
-    "x-auth-permissions",
-    "x-auth-subject",
     "x-forwarded-for",
     "x-forwarded-method",
     "x-forwarded-uri",
@@ -69,7 +64,7 @@ pub struct Sessions {
     #[serde(deserialize_with = "issuer")]
     pub issuer: String,
     /// The header that seal keys come in.
-    #[serde(deserialize_with = "header")]
+    #[serde(deserialize_with = "free_header")]
     pub header: HeaderName,
     /// What a generated seal key begins with.
     #[serde(deserialize_with = "prefix")]
@@ -277,7 +272,9 @@ impl TryFrom<i64> for WrongKeyStatus {
     }
 }
 
-fn header<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderName, D::Error> {
+pub(super) fn free_header<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<HeaderName, D::Error> {
     let text = String::deserialize(deserializer)?;
     let shown = text.escape_default();
     let name: HeaderName = text.parse().map_err(|_| {

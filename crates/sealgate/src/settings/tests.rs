@@ -91,6 +91,19 @@ fn what_a_setting_cannot_be_is_refused_with_what_it_can_be() {
             "199 is not between 200 and",
         ),
         ("identity.http.password_field = ''", "the name of a field"),
+        (
+            "identity_headers.subject = \"X-Auth-Kind\"",
+            "identity_headers.kind and identity_headers.subject are the same header, x-auth-kind",
+        ),
+        (
+            "identity_headers.subject = \"x-gomaluum-key\"",
+            "sessions.header and identity_headers.subject are the same header",
+        ),
+        (
+            "identity_headers.subject = \"host\"",
+            "the header `host` has a meaning of its own",
+        ),
+        ("tokens.cache = -1", "-1 is not between 0 and"),
         ("limits.anonymous_per_minute = 0", "0 is not between 1 and"),
     ] {
         let refusal = refusal(toml);

@@ -107,10 +107,7 @@ impl ForwardAuth<'_> {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         headers.reserve(8);
-        self.gate()
-            .identity_headers()
-            .write(passed, headers)
-            .map_err(|problem| self.gate().broken(problem))?;
+        self.gate().write_identity(passed, headers)?;
         for (name, value) in passed.injected() {
             headers.insert(name, value.clone());
         }

@@ -8,8 +8,8 @@ use sealgate_core::key::Environment;
 use super::{Passed, Who};
 use crate::error::Problem;
 
-/// The names of the headers, and what is the same in all of them.
-#[derive(Clone, Debug)]
+/// The names of the headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityHeaders {
     /// `key`, `token`, `session` or `anonymous`.
     pub kind: HeaderName,
@@ -21,7 +21,6 @@ pub struct IdentityHeaders {
     pub permissions: HeaderName,
     /// The server's environment.
     pub environment: HeaderName,
-    environment_value: HeaderValue,
 }
 
 impl Default for IdentityHeaders {
@@ -32,7 +31,6 @@ impl Default for IdentityHeaders {
             subject: HeaderName::from_static("x-auth-subject"),
             permissions: HeaderName::from_static("x-auth-permissions"),
             environment: HeaderName::from_static("x-auth-environment"),
-            environment_value: NOTHING,
         }
     }
 }
@@ -42,13 +40,6 @@ impl Default for IdentityHeaders {
 const NOTHING: HeaderValue = HeaderValue::from_static("-");
 
 impl IdentityHeaders {
-    /// The headers of a server.
-    #[must_use]
-    pub(super) fn of(mut self, environment: Environment) -> Self {
-        self.environment_value = HeaderValue::from_static(environment.as_str());
-        self
-    }
-
     /// All names.
     #[must_use]
     pub const fn names(&self) -> [&HeaderName; 5] {
@@ -58,13 +49,17 @@ impl IdentityHeaders {
             subject,
             permissions,
             environment,
-            ..
         } = self;
         [kind, key_id, subject, permissions, environment]
     }
 
     /// Says who calls, in place of whatever the headers said.
-    pub(crate) fn write(&self, passed: &Passed, headers: &mut HeaderMap) -> Result<(), Problem> {
+    pub(super) fn write(
+        &self,
+        passed: &Passed,
+        environment: Environment,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Problem> {
         let key_id = match passed.key_id() {
             None => NOTHING,
             Some(id) => value(&self.key_id, &id.to_string())?,
@@ -85,7 +80,10 @@ impl IdentityHeaders {
         headers.insert(&self.key_id, key_id);
         headers.insert(&self.subject, subject);
         headers.insert(&self.permissions, permissions);
-        headers.insert(&self.environment, self.environment_value.clone());
+        headers.insert(
+            &self.environment,
+            HeaderValue::from_static(environment.as_str()),
+        );
         Ok(())
     }
 }

@@ -72,12 +72,11 @@ impl Gate {
         policy: Policy,
         http: &HttpSettings,
     ) -> Self {
-        let environment = authority.settings().environment;
         Self {
             policy: RwLock::new(Arc::new(policy)),
             request_ids,
             seal_key_header: http.seal_key_header.clone(),
-            identity_headers: http.identity_headers.clone().of(environment),
+            identity_headers: http.identity_headers.clone(),
             authority,
         }
     }
@@ -295,9 +294,16 @@ impl Gate {
         &self.seal_key_header
     }
 
-    /// How the one behind the gate hears who calls.
+    /// The headers in which the one behind the gate hears who calls.
     pub const fn identity_headers(&self) -> &IdentityHeaders {
         &self.identity_headers
+    }
+
+    /// Says in them who calls, in place of whatever they said.
+    pub fn write_identity(&self, passed: &Passed, headers: &mut HeaderMap) -> Result<(), Refused> {
+        let environment = self.authority.settings().environment;
+        let written = self.identity_headers.write(passed, environment, headers);
+        written.map_err(|problem| self.broken(problem))
     }
 }
 
