@@ -81,6 +81,17 @@ pub struct Denied {
     pub key_id: Option<KeyId>,
 }
 
+impl Denied {
+    /// Of a key that is nobody's.
+    #[must_use]
+    pub const fn unknown_key() -> Self {
+        Self {
+            reason: Reason::UnknownKey,
+            key_id: None,
+        }
+    }
+}
+
 /// Why a request was refused, for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {

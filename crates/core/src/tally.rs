@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hashbrown::HashMap;
 use serde_json::Value;
-use std::collections::HashMap;
 
 use crate::audit::{Action, Actor, Event};
 use crate::clock::Timestamp;
@@ -140,13 +140,13 @@ impl Tally {
     fn add_count(&self, of: Use, count: Count) {
         let place = usize::from(of.key_id.0.as_bytes()[15]) % SHARDS;
         let mut shard = self.0[place].lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = &mut *shard;
         let is_full = shard.told.len() >= CAPACITY / SHARDS;
-        let counted = match (is_full, shard.told.contains_key(&of)) {
-            (true, false) => shard
-                .folded
-                .entry(of.key_id)
-                .or_insert(Count::none(count.last)),
-            _ => shard.told.entry(of).or_insert(Count::none(count.last)),
+        let counted = if is_full && !shard.told.contains_key(&of) {
+            let folded = shard.folded.entry(of.key_id);
+            folded.or_insert(Count::none(count.last))
+        } else {
+            shard.told.entry(of).or_insert(Count::none(count.last))
         };
         counted.requests += count.requests;
         counted.last = counted.last.max(count.last);

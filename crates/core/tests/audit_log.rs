@@ -9,7 +9,7 @@ use sealgate_core::authority::{Authority, Settings};
 use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::key::KeyId;
 use sealgate_core::request::KeyPatch;
-use support::{HERE, Site, create, operator, present};
+use support::{HERE, Site, create, operator, present, refuse};
 
 fn origin(path: &str) -> Origin {
     Origin {
@@ -144,9 +144,9 @@ async fn refusals_are_recorded_with_their_reason_and_equal_ones_together() {
         reason: Reason::UnknownKey,
         key_id: None,
     };
-    server.refused(&lacking, &origin("/x"), 403);
+    refuse(&server, &lacking, &origin("/x"), 403);
     for _ in 0..5 {
-        server.refused(&unknown, &origin("/y"), 401);
+        refuse(&server, &unknown, &origin("/y"), 401);
     }
     server.write_refusals().await.unwrap();
     let page = server.logs(None, None, Some(2)).await.unwrap();

@@ -11,7 +11,7 @@ use sealgate_core::error::{Error, Reason};
 use sealgate_core::identity::{IdentityProvider, NotIdentified, UserData};
 use sealgate_core::secret::SecretText;
 
-use support::{PASSWORD, Site, add_user, log_in, quick, reason};
+use support::{PASSWORD, Site, add_user, log_in, quick, reason, refuse};
 
 const HOME: &str = "192.0.2.1";
 
@@ -261,7 +261,7 @@ async fn every_attempt_is_in_the_log_and_no_password_is() {
         ("hunter2typedhere", "hunter2hunter2"),
     ] {
         match attempt(&authority, name, password, HOME).await {
-            Err(Error::Denied(denied)) => authority.refused(&denied, &origin, 401),
+            Err(Error::Denied(denied)) => refuse(&authority, &denied, &origin, 401),
             other => panic!("{other:?}"),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sealgate_core::audit::{self, Origin};
-use sealgate_core::authority::{Authority, Settings};
+use sealgate_core::authority::{Authority, Refused, Settings};
 use sealgate_core::clock::{SystemClock, Timestamp};
 use sealgate_core::error::{Denied, Reason};
 use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord};
@@ -143,7 +143,13 @@ impl Upkeep {
             reason: Reason::UnknownKey,
             key_id: None,
         };
-        self.authority.refused(&denied, &Origin::default(), 401);
+        let request = Refused {
+            address: None,
+            path: None,
+            user_agent: None,
+            status: 401,
+        };
+        self.authority.refused(&denied, &request, Origin::default);
     }
 
     async fn end(self) -> Arc<StubStore> {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 pub use self::chain::{BadChain, Chain, ChainHash, Head, Walk};
-pub use self::refusals::{Refusal, Refusals};
+pub use self::refusals::{Refusal, Refusals, Sighting};
 use crate::clock::Timestamp;
 use crate::key::KeyId;
 use crate::redact::redact;

@@ -7,10 +7,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use std::hash::Hasher as _;
 
 use super::Event;
 use crate::clock::Timestamp;
 use crate::key::KeyId;
+use crate::random::{Random, array};
 
 /// Records a minute that tell one source's refusals apart; then they are counted together.
 const OF_ONE_SOURCE: u32 = 64;
@@ -18,8 +21,11 @@ const OF_ONE_SOURCE: u32 = 64;
 const OF_ALL: u32 = 10_000;
 
 /// Refusals not yet written.
-#[derive(Debug, Default)]
-pub struct Refusals(Mutex<Waiting>);
+#[derive(Debug)]
+pub struct Refusals {
+    hasher: SipHasher13,
+    waiting: Mutex<Waiting>,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -40,6 +46,30 @@ struct Spent {
     in_all: u32,
 }
 
+/// A refusal as it is met, before a record is made of it: most are like one that waits already.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting<'a> {
+    /// The slug of the reason.
+    pub reason: &'static str,
+    /// The key it is about.
+    pub key_id: Option<KeyId>,
+    /// Where from.
+    pub address: Option<IpAddr>,
+    /// The path that was asked for.
+    pub path: Option<&'a str>,
+    /// The client's own name for itself.
+    pub user_agent: Option<&'a [u8]>,
+    /// Whatever else tells it apart: which user it was about, for one.
+    pub about: Option<&'a str>,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// What makes two refusals the same for the log: a hash of all that a [`Sighting`] has but the time,
+/// under a key of this process alone, so that nobody can make one that passes for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Likeness(u128);
+
 /// Who was refused and why: nothing in it is a client's to choose freely.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Source {
@@ -48,42 +78,48 @@ struct Source {
     key_id: Option<KeyId>,
 }
 
-/// What makes two refusals the same for the log.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Likeness {
-    source: Source,
-    address: Option<IpAddr>,
-    path: Option<String>,
-    user_agent: Option<String>,
-    /// Which user it was about, for one.
-    details: String,
-}
-
 /// A refusal that waits, and how many it stands for.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     reason: &'static str,
+    likeness: Likeness,
     event: Event,
     count: u64,
     last: Timestamp,
 }
 
 impl Refusals {
-    /// Takes a refusal; `reason` is the slug under which it is counted.
-    pub fn add(&self, reason: &'static str, event: Event) {
-        let last = event.time;
-        self.restore(vec![Refusal {
-            reason,
-            event,
+    /// None yet.
+    pub fn new(random: &dyn Random) -> Self {
+        Self {
+            hasher: SipHasher13::new_with_key(&array(random)),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// Takes a refusal; `record` makes its record, if it is like none that waits. Says whether it did.
+    pub fn add(&self, sighting: &Sighting<'_>, record: impl FnOnce() -> Event) -> bool {
+        let likeness = self.likeness(sighting);
+        let source = Source::new(sighting.reason, sighting.address, sighting.key_id);
+        let mut waiting = self.waiting();
+        if let Some(known) = waiting.like(likeness, &source, sighting.time) {
+            known.absorb(1, sighting.time);
+            return false;
+        }
+        waiting.add(Refusal {
+            reason: sighting.reason,
+            likeness,
+            event: record(),
             count: 1,
-            last,
-        }]);
+            last: sighting.time,
+        });
+        true
     }
 
     /// Takes all that wait, oldest first.
     #[must_use]
     pub fn drain(&self) -> Vec<Refusal> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         let distinct = std::mem::take(&mut waiting.distinct);
         let folded = std::mem::take(&mut waiting.folded);
         let mut refusals: Vec<Refusal> = distinct.into_values().collect();
@@ -95,30 +131,76 @@ impl Refusals {
 
     /// Gives back what could not be written.
     pub fn restore(&self, refusals: Vec<Refusal>) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         for refusal in refusals {
-            waiting.add(refusal);
+            let source = refusal.source();
+            match waiting.like(refusal.likeness, &source, refusal.last) {
+                Some(known) => known.absorb(refusal.count, refusal.last),
+                None => waiting.add(refusal),
+            }
         }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn likeness(&self, sighting: &Sighting<'_>) -> Likeness {
+        let Sighting {
+            reason,
+            key_id,
+            address,
+            path,
+            user_agent,
+            about,
+            time: _,
+        } = sighting;
+        let mut hasher = self.hasher;
+        let key_id = key_id.map(|id| id.0.as_u128()).unwrap_or_default();
+        hasher.write_u128(key_id);
+        match address {
+            Some(IpAddr::V4(v4)) => hasher.write_u32(v4.to_bits()),
+            Some(IpAddr::V6(v6)) => hasher.write_u128(v6.to_bits()),
+            None => {}
+        }
+        let texts = [
+            Some(reason.as_bytes()),
+            path.map(str::as_bytes),
+            *user_agent,
+            about.map(str::as_bytes),
+        ];
+        for text in texts {
+            // The length keeps what is at the end of one from passing for the beginning of the next.
+            let text = text.unwrap_or_default();
+            hasher.write_usize(text.len());
+            hasher.write(text);
+        }
+        Likeness(hasher.finish128().as_u128())
     }
 }
 
 impl Waiting {
+    /// The one that stands for others like it already.
+    fn like(&mut self, likeness: Likeness, source: &Source, at: Timestamp) -> Option<&mut Refusal> {
+        if let Some(known) = self.distinct.get_mut(&likeness) {
+            return Some(known);
+        }
+        if let Some(known) = self.folded.get_mut(source) {
+            return Some(known);
+        }
+        let is_exhausted = self.spent.is_exhausted(at.minute());
+        self.overflow.as_mut().filter(|_| is_exhausted)
+    }
+
     fn add(&mut self, refusal: Refusal) {
         let source = refusal.source();
-        let likeness = refusal.likeness(&source);
-        if let Some(known) = self.distinct.get_mut(&likeness) {
-            known.absorb(&refusal);
-        } else if let Some(known) = self.folded.get_mut(&source) {
-            known.absorb(&refusal);
-        } else {
-            match self.spent.on(&source, refusal.last.minute()) {
-                Room::ForItself => drop(self.distinct.insert(likeness, refusal)),
-                Room::ForItsSource => drop(self.folded.insert(source, refusal.folded())),
-                Room::None => match &mut self.overflow {
-                    Some(known) => known.absorb(&refusal),
-                    empty => *empty = Some(refusal.overflowing()),
-                },
-            }
+        match self.spent.on(&source, refusal.last.minute()) {
+            Room::ForItself => drop(self.distinct.insert(refusal.likeness, refusal)),
+            Room::ForItsSource => drop(self.folded.insert(source, refusal.folded())),
+            Room::None => match &mut self.overflow {
+                Some(known) => known.absorb(refusal.count, refusal.last),
+                empty => *empty = Some(refusal.overflowing()),
+            },
         }
     }
 }
@@ -130,6 +212,11 @@ enum Room {
 }
 
 impl Spent {
+    /// Whether nothing more is told apart in a minute.
+    fn is_exhausted(&self, minute: Timestamp) -> bool {
+        self.in_all >= OF_ALL && self.minute.is_some_and(|known| known >= minute)
+    }
+
     /// What one more record of a source may tell.
     fn on(&mut self, source: &Source, minute: Timestamp) -> Room {
         if self.minute.is_none_or(|known| known < minute) {
@@ -152,6 +239,21 @@ impl Spent {
     }
 }
 
+impl Source {
+    fn new(reason: &'static str, address: Option<IpAddr>, key_id: Option<KeyId>) -> Self {
+        let network = address.map(|address| match address {
+            // Whoever has one address of a /64 has them all.
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+            v4 @ IpAddr::V4(_) => v4,
+        });
+        Self {
+            reason,
+            network,
+            key_id,
+        }
+    }
+}
+
 impl Refusal {
     /// The record for the log; its details say how many it stands for and when the last one was, if
     /// it is more than one.
@@ -164,32 +266,13 @@ impl Refusal {
         self.event
     }
 
-    fn absorb(&mut self, other: &Self) {
-        self.count += other.count;
-        self.last = self.last.max(other.last);
+    fn absorb(&mut self, count: u64, last: Timestamp) {
+        self.count += count;
+        self.last = self.last.max(last);
     }
 
     fn source(&self) -> Source {
-        let network = self.event.address.map(|address| match address {
-            // Whoever has one address of a /64 has them all.
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-            v4 @ IpAddr::V4(_) => v4,
-        });
-        Source {
-            reason: self.reason,
-            network,
-            key_id: self.event.key_id,
-        }
-    }
-
-    fn likeness(&self, source: &Source) -> Likeness {
-        Likeness {
-            source: source.clone(),
-            address: self.event.address,
-            path: self.event.path.clone(),
-            user_agent: self.event.user_agent.clone(),
-            details: self.event.details.clone(),
-        }
+        Source::new(self.reason, self.event.address, self.event.key_id)
     }
 
     /// One record for all of its source.
@@ -227,6 +310,7 @@ mod tests {
     use super::*;
     use crate::audit::{Action, Actor, Origin};
     use crate::clock::Timestamp;
+    use crate::random::SeededRandom;
 
     fn refusal(address: [u8; 4], path: &str) -> Event {
         let origin = Origin {
@@ -243,18 +327,38 @@ mod tests {
         .from(&origin)
     }
 
+    /// Adds it as it would be met.
+    fn add(refusals: &Refusals, reason: &'static str, event: Event) -> bool {
+        let (path, agent) = (event.path.clone(), event.user_agent.clone());
+        let sighting = Sighting {
+            reason,
+            key_id: event.key_id,
+            address: event.address,
+            path: path.as_deref(),
+            user_agent: agent.as_deref().map(str::as_bytes),
+            about: None,
+            time: event.time,
+        };
+        refusals.add(&sighting, || event)
+    }
+
+    fn none() -> Refusals {
+        Refusals::new(&SeededRandom::new(1))
+    }
+
     fn total(refusals: &[Refusal]) -> u64 {
         refusals.iter().map(|refusal| refusal.count).sum()
     }
 
     #[test]
     fn equal_refusals_become_one_record_with_their_count() {
-        let refusals = Refusals::default();
-        for _ in 0..3 {
-            refusals.add("unknown_key", refusal([127, 0, 0, 1], "/a"));
+        let refusals = none();
+        for is_new in [true, false, false] {
+            let event = refusal([127, 0, 0, 1], "/a");
+            assert_eq!(add(&refusals, "unknown_key", event), is_new);
         }
-        refusals.add("unknown_key", refusal([127, 0, 0, 1], "/b"));
-        refusals.add("expired", refusal([127, 0, 0, 1], "/a"));
+        add(&refusals, "unknown_key", refusal([127, 0, 0, 1], "/b"));
+        add(&refusals, "expired", refusal([127, 0, 0, 1], "/a"));
         let drained = refusals.drain();
         assert_eq!(drained.len(), 3);
         assert_eq!(total(&drained), 5);
@@ -272,27 +376,27 @@ mod tests {
 
     #[test]
     fn a_flood_from_everywhere_stays_bounded_and_loses_no_count() {
-        let refusals = Refusals::default();
+        let refusals = none();
         for n in 0..30_000_u32 {
-            refusals.add("unknown_key", refusal(n.to_be_bytes(), "/a"));
+            add(&refusals, "unknown_key", refusal(n.to_be_bytes(), "/a"));
         }
         let drained = refusals.drain();
         assert_eq!(drained.len(), OF_ALL as usize + 1);
         assert_eq!(total(&drained), 30_000);
         // Within the same minute there is room for one more record alone, at each write.
         for n in 0..30_000_u32 {
-            refusals.add("unknown_key", refusal(n.to_be_bytes(), "/b"));
+            add(&refusals, "unknown_key", refusal(n.to_be_bytes(), "/b"));
         }
         assert_eq!(refusals.drain().len(), 1);
     }
 
     #[test]
     fn a_flood_from_one_source_stays_bounded_whatever_it_calls_itself() {
-        let refusals = Refusals::default();
+        let refusals = none();
         for n in 0..10_000 {
             let mut event = refusal([192, 0, 2, 1], &format!("/{n}"));
             event.user_agent = Some(format!("agent {n}"));
-            refusals.add("unknown_key", event);
+            add(&refusals, "unknown_key", event);
         }
         let drained = refusals.drain();
         assert_eq!(drained.len(), OF_ONE_SOURCE as usize + 1);
@@ -300,14 +404,14 @@ mod tests {
         let mut v6 = refusal([0; 4], "/a");
         for n in 0..10_000_u128 {
             v6.address = Some(Ipv6Addr::from_bits((0x2001_0db8 << 96) + n).into());
-            refusals.add("unknown_key", v6.clone());
+            add(&refusals, "unknown_key", v6.clone());
         }
         assert!(refusals.drain().len() <= OF_ONE_SOURCE as usize + 1);
         // Another source is still told apart, and the next minute has room for both.
-        refusals.add("unknown_key", refusal([192, 0, 2, 2], "/a"));
+        add(&refusals, "unknown_key", refusal([192, 0, 2, 2], "/a"));
         let mut later = refusal([192, 0, 2, 1], "/later");
         later.time = later.time.plus_seconds(60);
-        refusals.add("unknown_key", later);
+        add(&refusals, "unknown_key", later);
         let drained = refusals.drain();
         assert!(drained.iter().all(|refusal| refusal.event.path.is_some()));
         assert_eq!(drained.len(), 2);
@@ -315,9 +419,9 @@ mod tests {
 
     #[test]
     fn what_could_not_be_written_is_kept_for_the_next_time() {
-        let refusals = Refusals::default();
+        let refusals = none();
         for _ in 0..4 {
-            refusals.add("unknown_key", refusal([127, 0, 0, 1], "/a"));
+            add(&refusals, "unknown_key", refusal([127, 0, 0, 1], "/a"));
         }
         refusals.restore(refusals.drain());
         assert_eq!(total(&refusals.drain()), 4);

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::sealed_by::{Seal, denied};
 use super::sessions::{SessionTerms, user_caller};
 use super::{Authority, LoggedIn};
-use crate::audit::{Action, Actor, Event, Origin};
+use crate::audit::{Action, Actor, Event, Origin, Sighting};
 use crate::error::{Error, LoginFailure, Reason};
 use crate::guard::{Network, TooMany};
 use crate::identity::{IdentityProvider, MAX_LOGIN_FIELD, NotIdentified};
@@ -154,11 +154,22 @@ impl Authority {
                 .shown
                 .map(|name| ("username".to_owned(), name.into())),
         );
-        let event = Event::new(self.now(), Action::LoginFailed, None, &Actor::Anonymous)
-            .from(origin)
-            .with_status(503)
-            .with_detail_map(details);
-        self.refusals.add(reason, event);
+        let time = self.now();
+        let sighting = Sighting {
+            reason,
+            key_id: None,
+            address: origin.address,
+            path: origin.path.as_deref(),
+            user_agent: origin.user_agent.as_deref().map(str::as_bytes),
+            about: attempt.shown,
+            time,
+        };
+        self.refusals.add(&sighting, || {
+            Event::new(time, Action::LoginFailed, None, &Actor::Anonymous)
+                .from(origin)
+                .with_status(503)
+                .with_detail_map(details)
+        });
     }
 
     /// Finds out whether somebody was ever logged in to the account from there.

@@ -62,7 +62,7 @@ pub use self::tokens::Grant;
 use self::upkeep::Reload;
 pub use self::users::UserFilter;
 pub use self::verify::{Credential, Identity, Unsettled};
-use crate::audit::{Action, Actor, Chain, Event, Origin, Refusals};
+use crate::audit::{Action, Actor, Chain, Event, Origin, Refusals, Sighting};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Denied, Error, Reason};
 use crate::guard::{self, AddressLimit, KnownAddresses, LoginGuard};
@@ -234,7 +234,7 @@ impl Authority {
             passwords: OnceCell::new(),
             rates: RateLimits::new(Arc::clone(&clock)),
             tally: Tally::default(),
-            refusals: Refusals::default(),
+            refusals: Refusals::new(random.as_ref()),
             can_write: AtomicBool::new(true),
             store,
             clock,
@@ -331,31 +331,45 @@ impl Authority {
         })
     }
 
-    /// Puts a refusal on its way to the log.
-    pub fn refused(&self, denied: &Denied, origin: &Origin, status: u16) {
-        let actor = denied.key_id.map_or(Actor::Anonymous, Actor::Key);
-        let mut details = serde_json::Map::new();
-        details.insert("reason".to_owned(), denied.reason.slug().into());
-        if let Reason::MissingPermission(needed) = &denied.reason {
-            details.insert("needed".to_owned(), needed.as_str().into());
-        }
-        let action = match denied.reason {
-            Reason::LoginFailed { .. } | Reason::TooManyAttempts { .. } => Action::LoginFailed,
-            _ => Action::RequestRefused,
+    /// Puts a refusal on its way to the log; `origin` tells of the request, if it is like none that
+    /// waits already. Says whether it was asked.
+    pub fn refused(
+        &self,
+        denied: &Denied,
+        request: &Refused<'_>,
+        origin: impl FnOnce() -> Origin,
+    ) -> bool {
+        let Refused {
+            address,
+            path,
+            user_agent,
+            status,
+        } = *request;
+        let (reason, time) = (&denied.reason, self.now());
+        let about = match reason {
+            Reason::MissingPermission(needed) => Some(needed.as_str()),
+            other => other.username(),
         };
-        if let Some(username) = denied.reason.username() {
-            details.insert("username".to_owned(), username.into());
-        }
-        let event = Event::new(self.now(), action, denied.key_id, &actor)
-            .from(origin)
-            .with_status(status)
-            .with_detail_map(details);
-        self.refusals.add(denied.reason.slug(), event);
+        let sighting = Sighting {
+            reason: reason.slug(),
+            key_id: denied.key_id,
+            address,
+            path,
+            user_agent,
+            about,
+            time,
+        };
+        let record = || {
+            refusal_record(denied, time)
+                .from(&origin())
+                .with_status(status)
+        };
+        self.refusals.add(&sighting, record)
     }
 
     /// Counts a use of a key, where no record of its own is wanted.
-    pub fn count_use(&self, key_id: KeyId, address: IpAddr, route: &Arc<str>) {
-        self.tally.add(key_id, address, route, self.now());
+    pub fn count_use(&self, key_id: KeyId, address: IpAddr, route: &Arc<str>, now: Timestamp) {
+        self.tally.add(key_id, address, route, now);
     }
 
     /// Counts a served request; with `audit.requests = "all"` its record is durable on return.
@@ -387,6 +401,36 @@ impl Authority {
         }
         Ok(())
     }
+}
+
+/// What of a refused request tells it from others.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused<'a> {
+    /// Where from.
+    pub address: Option<IpAddr>,
+    /// The path that was asked for.
+    pub path: Option<&'a str>,
+    /// The client's own name for itself.
+    pub user_agent: Option<&'a [u8]>,
+    /// The status it is answered with.
+    pub status: u16,
+}
+
+fn refusal_record(denied: &Denied, time: Timestamp) -> Event {
+    let actor = denied.key_id.map_or(Actor::Anonymous, Actor::Key);
+    let mut details = serde_json::Map::new();
+    details.insert("reason".to_owned(), denied.reason.slug().into());
+    if let Reason::MissingPermission(needed) = &denied.reason {
+        details.insert("needed".to_owned(), needed.as_str().into());
+    }
+    let action = match denied.reason {
+        Reason::LoginFailed { .. } | Reason::TooManyAttempts { .. } => Action::LoginFailed,
+        _ => Action::RequestRefused,
+    };
+    if let Some(username) = denied.reason.username() {
+        details.insert("username".to_owned(), username.into());
+    }
+    Event::new(time, action, denied.key_id, &actor).with_detail_map(details)
 }
 
 impl std::fmt::Debug for Authority {

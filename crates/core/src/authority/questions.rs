@@ -79,6 +79,11 @@ impl Questions {
 }
 
 impl Authority {
+    /// Whether the store said just now that there is no such key.
+    pub(super) fn is_absent(&self, question: Question, now: Timestamp) -> bool {
+        self.questions.is_absent(question, now)
+    }
+
     /// Takes what the store answered into the keyring.
     pub(super) fn learn(&self, keys: &Keys, as_of: Moment) {
         self.note_damaged(&keys.damaged, as_of);

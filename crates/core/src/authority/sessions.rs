@@ -195,8 +195,8 @@ impl Authority {
         token: &str,
         seal_key: Option<&str>,
         address: IpAddr,
+        now: Timestamp,
     ) -> Option<Result<Session, Denied>> {
-        let now = self.now();
         if !self.is_fresh(now) {
             return None;
         }

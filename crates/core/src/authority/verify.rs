@@ -168,15 +168,17 @@ impl Authority {
         &self,
         credential: Credential<'_>,
         address: IpAddr,
+        now: Timestamp,
     ) -> Option<Result<Identity, Denied>> {
-        let now = self.now();
         if !self.is_fresh(now) {
             return None;
         }
         match self.verify(credential, address, now) {
             Ok(identity) => Some(Ok(identity)),
             Err(Unsettled::Denied(denied)) => Some(Err(denied)),
-            Err(Unsettled::Ask(_)) => None,
+            Err(Unsettled::Ask(question)) => self
+                .is_absent(question, now)
+                .then_some(Err(Denied::unknown_key())),
         }
     }
 
@@ -194,11 +196,7 @@ impl Authority {
         self.ask(question, now).await?;
         decide().map_err(|unsettled| match unsettled {
             Unsettled::Denied(denied) => denied.into(),
-            Unsettled::Ask(_) => Denied {
-                reason: Reason::UnknownKey,
-                key_id: None,
-            }
-            .into(),
+            Unsettled::Ask(_) => Denied::unknown_key().into(),
         })
     }
 

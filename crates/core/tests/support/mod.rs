@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use sealgate_core::audit::Origin;
 use sealgate_core::authority::{
-    Authority, Caller, Created, Credential, Identity, LoggedIn, Login, PasswordSettings, Settings,
+    Authority, Caller, Created, Credential, Identity, LoggedIn, Login, PasswordSettings, Refused,
+    Settings,
 };
 use sealgate_core::clock::{ManualClock, Timestamp};
-use sealgate_core::error::{Error, Reason};
+use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::master::MasterKey;
 use sealgate_core::password::HashingCost;
 use sealgate_core::random::SeededRandom;
@@ -177,4 +178,15 @@ pub fn reason<T: std::fmt::Debug>(result: Result<T, Error>) -> Reason {
         Err(Error::Denied(denied)) => denied.reason,
         other => panic!("not refused: {other:?}"),
     }
+}
+
+/// Puts a refusal on its way to the log.
+pub fn refuse(server: &Authority, denied: &Denied, origin: &Origin, status: u16) {
+    let request = Refused {
+        address: origin.address,
+        path: origin.path.as_deref(),
+        user_agent: origin.user_agent.as_deref().map(str::as_bytes),
+        status,
+    };
+    server.refused(denied, &request, || origin.clone());
 }

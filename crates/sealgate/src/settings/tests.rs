@@ -92,14 +92,6 @@ fn what_a_setting_cannot_be_is_refused_with_what_it_can_be() {
         ),
         ("identity.http.password_field = ''", "the name of a field"),
         (
-            "identity_headers.subject = \"X-Auth-Kind\"",
-            "identity_headers.kind and identity_headers.subject are the same header, x-auth-kind",
-        ),
-        (
-            "identity_headers.subject = \"x-gomaluum-key\"",
-            "sessions.header and identity_headers.subject are the same header",
-        ),
-        (
             "identity_headers.subject = \"host\"",
             "the header `host` has a meaning of its own",
         ),
@@ -141,6 +133,14 @@ fn settings_that_do_not_fit_each_other_are_named() {
         ),
         ("passwords.passes = 0", "passwords.passes: from 1 to"),
         ("identity.backend = 'http'", "identity.http.url is not set"),
+        (
+            "identity_headers.subject = \"X-Auth-Kind\"",
+            "identity_headers.kind and identity_headers.subject are the same header, x-auth-kind",
+        ),
+        (
+            "identity_headers.subject = \"x-gomaluum-key\"",
+            "sessions.header and identity_headers.subject are the same header",
+        ),
         ("identity.backend = 'ldap'", "identity.ldap.url is not set"),
         (
             "identity = { backend = 'ldap', ldap = { url = 'ldaps://x' } }",

@@ -11,7 +11,6 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderValue, Response};
 use sealgate_core::clock::Stopwatch;
-use sealgate_core::key::KeyId;
 use tracing::Level;
 
 use super::{Asked, Gate, Passed, Refused};
@@ -36,7 +35,9 @@ impl ForwardAuth<'_> {
         let decided = match OriginalRequest::read(&request.headers, &request.method) {
             Ok(original) => {
                 let asked = original.asked(&request.headers, address);
-                self.gate().check_now(&asked)?
+                self.gate()
+                    .check_now(&asked)?
+                    .and_then(|passed| self.let_through(&asked, &passed))
             }
             Err(problem) => Err(self.misread(request, address, problem)),
         };
@@ -52,7 +53,7 @@ impl ForwardAuth<'_> {
                 let asked = original.asked(&request.headers, address);
                 let limit = self.0.http.request_timeout;
                 match tokio::time::timeout(limit, self.gate().check(&asked)).await {
-                    Ok(decided) => decided,
+                    Ok(decided) => decided.and_then(|passed| self.let_through(&asked, &passed)),
                     Err(_) => Err(self.gate().refuse(&asked, Problem::took_too_long(limit))),
                 }
             }
@@ -80,13 +81,10 @@ impl ForwardAuth<'_> {
         self,
         request: &Parts,
         address: IpAddr,
-        decided: Result<Passed, Refused>,
+        decided: Result<Response<Body>, Refused>,
         stopwatch: Stopwatch,
     ) -> Response<Body> {
-        let (response, key_id) = match decided.and_then(|passed| self.let_through(&passed)) {
-            Ok(answered) => answered,
-            Err(refused) => (self.turn_away(&refused, address), None),
-        };
+        let response = decided.unwrap_or_else(|refused| self.turn_away(&refused, address));
         let (elapsed, status) = (stopwatch.elapsed(), response.status());
         self.0.verify_meter.record(&request.method, status, elapsed);
         // The proxy has a log of the requests themselves.
@@ -95,7 +93,6 @@ impl ForwardAuth<'_> {
                 method = request.method.as_str(),
                 status = status.as_u16(),
                 duration_ms = elapsed.as_secs_f64() * 1_000.0,
-                key_id = key_id.map(tracing::field::display),
                 %address,
                 "asked by a proxy"
             );
@@ -103,11 +100,13 @@ impl ForwardAuth<'_> {
         response
     }
 
-    fn let_through(&self, passed: &Passed) -> Result<(Response<Body>, Option<KeyId>), Refused> {
+    fn let_through(self, asked: &Asked<'_>, passed: &Passed) -> Result<Response<Body>, Refused> {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         headers.reserve(8);
-        self.gate().write_identity(passed, headers)?;
+        self.gate()
+            .write_identity(passed, headers)
+            .map_err(|problem| self.gate().refuse(asked, problem))?;
         for (name, value) in passed.injected() {
             headers.insert(name, value.clone());
         }
@@ -115,7 +114,7 @@ impl ForwardAuth<'_> {
             rate_limit::describe_allowance(headers, allowance);
         }
         finish(headers);
-        Ok((response, passed.key_id()))
+        Ok(response)
     }
 
     fn turn_away(&self, refused: &Refused, address: IpAddr) -> Response<Body> {

@@ -13,8 +13,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use sealgate_core::audit::Origin;
 use sealgate_core::authority::{Allowance, Authority, Credential, Identity, Session};
+use sealgate_core::clock::Timestamp;
 use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::key::KeyId;
 use sealgate_core::policy::{Demand, Policy, Undecided};
@@ -24,7 +24,7 @@ pub(crate) use self::meter::Meter;
 use crate::app::HttpSettings;
 use crate::error::{CredentialKind, Problem};
 use crate::extract::{Presented, is_session_token, seal_key_of};
-use crate::layer::account;
+use crate::layer::{Unanswered, user_agent};
 use crate::request_id::{RequestId, RequestIds};
 
 /// Decides who passes.
@@ -101,14 +101,13 @@ impl Gate {
             // Each use has to be durable before anybody hears of it.
             return None;
         }
-        let policy = self.policy();
-        let decided = match self.decide_now(&policy, asked).transpose()? {
+        let (policy, now) = (self.policy(), self.authority.now());
+        let decided = match self.decide_now(&policy, asked, now).transpose()? {
             Ok(passed) => {
-                let origin = Origin {
-                    address: Some(asked.address),
-                    ..Origin::default()
-                };
-                self.count_now(&passed, &origin);
+                if let Some(key_id) = passed.key_id() {
+                    let (address, name) = (asked.address, &passed.name);
+                    self.authority.count_use(key_id, address, name, now);
+                }
                 Ok(passed)
             }
             Err(problem) => Err(self.refuse(asked, problem)),
@@ -132,14 +131,19 @@ impl Gate {
     }
 
     /// From memory: a request with one credential that is known already, or without any.
-    fn decide_now(&self, policy: &Policy, asked: &Asked<'_>) -> Result<Option<Passed>, Problem> {
+    fn decide_now(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Passed>, Problem> {
         let (demand, presented) = read(policy, asked)?;
         let (authority, address) = (&self.authority, asked.address);
         let who = match (presented.token, presented.key) {
             (Some(_), Some(_)) => return Ok(None),
             (None, None) => anonymous(demand)?,
             (None, Some(key)) => {
-                let Some(verified) = authority.authenticate_now(Credential::Key(key), address)
+                let Some(verified) = authority.authenticate_now(Credential::Key(key), address, now)
                 else {
                     return Ok(None);
                 };
@@ -147,13 +151,14 @@ impl Gate {
             }
             (Some(token), None) if is_session_token(token) => {
                 let seal_key = seal_key_of(asked.headers, &self.seal_key_header)?;
-                let Some(opened) = authority.open_session_now(token, seal_key, address) else {
+                let Some(opened) = authority.open_session_now(token, seal_key, address, now) else {
                     return Ok(None);
                 };
                 session(demand, opened.map_err(Error::from))?
             }
             (Some(token), None) => {
-                let Some(verified) = authority.authenticate_now(Credential::Bearer(token), address)
+                let Some(verified) =
+                    authority.authenticate_now(Credential::Bearer(token), address, now)
                 else {
                     return Ok(None);
                 };
@@ -209,14 +214,8 @@ impl Gate {
         }
     }
 
-    fn count_now(&self, passed: &Passed, origin: &Origin) {
-        if let (Some(key_id), Some(address)) = (passed.key_id(), origin.address) {
-            self.authority.count_use(key_id, address, &passed.name);
-        }
-    }
-
     async fn count(&self, passed: &Passed, asked: &Asked<'_>) -> Result<(), Problem> {
-        let origin = self.origin(asked, self.request_ids.next());
+        let origin = unanswered(asked, self.request_ids.next()).origin();
         let status = StatusCode::OK.as_u16();
         let (authority, name) = (&self.authority, &passed.name);
         match &passed.who {
@@ -234,48 +233,13 @@ impl Gate {
         Ok(())
     }
 
-    /// What is our own fault, after the request had passed.
-    fn broken(&self, problem: Problem) -> Refused {
-        let request_id = self.request_ids.next();
-        let origin = Origin::default();
-        account(
-            &self.authority,
-            &problem,
-            forward_auth::PATH,
-            &origin,
-            request_id,
-        );
-        Refused {
-            problem,
-            request_id,
-        }
-    }
-
     /// Puts a refusal into the audit log, the metrics and the operator's log.
     fn refuse(&self, asked: &Asked<'_>, problem: Problem) -> Refused {
         let request_id = self.request_ids.next();
-        let origin = self.origin(asked, request_id);
-        account(
-            &self.authority,
-            &problem,
-            forward_auth::PATH,
-            &origin,
-            request_id,
-        );
+        unanswered(asked, request_id).account(&self.authority, &problem);
         Refused {
             problem,
             request_id,
-        }
-    }
-
-    fn origin(&self, asked: &Asked<'_>, request_id: RequestId) -> Origin {
-        let agent = asked.headers.get(http::header::USER_AGENT);
-        Origin {
-            address: Some(asked.address),
-            user_agent: agent.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned()),
-            method: Some(asked.method.to_string()),
-            path: Some(asked.path.unwrap_or(forward_auth::PATH).to_owned()),
-            request_id: Some(request_id.to_string()),
         }
     }
 
@@ -300,10 +264,9 @@ impl Gate {
     }
 
     /// Says in them who calls, in place of whatever they said.
-    pub fn write_identity(&self, passed: &Passed, headers: &mut HeaderMap) -> Result<(), Refused> {
+    pub fn write_identity(&self, passed: &Passed, headers: &mut HeaderMap) -> Result<(), Problem> {
         let environment = self.authority.settings().environment;
-        let written = self.identity_headers.write(passed, environment, headers);
-        written.map_err(|problem| self.broken(problem))
+        self.identity_headers.write(passed, environment, headers)
     }
 }
 
@@ -335,6 +298,18 @@ impl Passed {
     /// What the rule adds for the one behind the gate.
     pub fn injected(&self) -> &[(HeaderName, HeaderValue)] {
         &self.injected
+    }
+}
+
+/// A request as one that met a problem.
+fn unanswered<'a>(asked: &'a Asked<'_>, request_id: RequestId) -> Unanswered<'a> {
+    Unanswered {
+        request_id,
+        address: asked.address,
+        route: forward_auth::PATH,
+        method: asked.method.as_str(),
+        path: asked.path.unwrap_or(forward_auth::PATH),
+        user_agent: user_agent(asked.headers),
     }
 }
 

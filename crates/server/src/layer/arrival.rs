@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use ipnet::IpNet;
 use sealgate_core::audit::Origin;
 
+use super::account::Unanswered;
 use crate::app::Server;
 use crate::request_id::RequestId;
 use crate::route::Route;
@@ -56,13 +57,18 @@ impl Arrival {
 
     /// The request as the audit log wants it.
     pub fn origin(&self) -> Origin {
-        let user_agent = self.user_agent.as_ref();
-        Origin {
-            address: Some(self.address),
-            user_agent: user_agent.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned()),
-            method: Some(self.method.to_string()),
-            path: Some(self.uri.path().to_owned()),
-            request_id: Some(self.id.to_string()),
+        self.unanswered().origin()
+    }
+
+    /// The request as one that met a problem.
+    pub fn unanswered(&self) -> Unanswered<'_> {
+        Unanswered {
+            request_id: self.id,
+            address: self.address,
+            route: &self.route.name,
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            user_agent: self.user_agent.as_ref(),
         }
     }
 

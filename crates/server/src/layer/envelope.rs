@@ -6,7 +6,6 @@ use axum::extract::{Extension, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::account;
 use super::arrival::Arrival;
 use super::observe::CallingKey;
 use crate::app::Server;
@@ -21,11 +20,9 @@ pub(crate) async fn envelope(
 ) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let (authority, id) = (&server.authority, arrival.id);
-        let origin = arrival.origin();
-        account(authority, &problem, &arrival.route.name, &origin, id);
+        arrival.unanswered().account(&server.authority, &problem);
         let seal_key = &server.http.seal_key_header;
-        problem.write(&mut response, &id.to_string(), seal_key);
+        problem.write(&mut response, &arrival.id.to_string(), seal_key);
         if let Some(key_id) = problem.denied().and_then(|denied| denied.key_id) {
             response.extensions_mut().insert(CallingKey(key_id));
         }

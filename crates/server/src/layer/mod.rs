@@ -5,7 +5,7 @@
 //! - [`protect()`]: headers that tell browsers what not to do
 //! - [`cors()`]: which other origins' pages may call
 //! - [`envelope()`]: a [`Problem`](crate::error::Problem) becomes the answer, and leaves behind what
-//!   [`account()`] makes of it: the audit record, the log line
+//!   [`Unanswered`] makes of it: the audit record, the log line
 //! - [`catch_panic()`], [`timeout()`]: what goes wrong with a handler is a problem like any other
 //! - [`authenticate()`]: who is calling; around guarded routes alone, where it counts the use too;
 //!   [`authenticate_unless_session()`] where a session token will do as well
@@ -23,7 +23,7 @@ mod protect;
 pub(crate) mod rate_limit;
 mod recover;
 
-pub(crate) use self::account::account;
+pub(crate) use self::account::{Unanswered, user_agent};
 pub(crate) use self::arrival::arrive;
 pub(crate) use self::authenticate::{authenticate, authenticate_unless_session};
 pub(crate) use self::body_limit::{BodyLimit, limit_body};
