@@ -1,5 +1,7 @@
 //! Randomness as a parameter: [`Random`], the operating system's source, and what is drawn from it.
 
+use std::sync::{Mutex, PoisonError};
+
 use uuid::{Builder, Uuid};
 
 use crate::clock::Timestamp;
@@ -22,6 +24,46 @@ impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
         // Without randomness no key is safe: there is nothing to go on with.
         getrandom::fill(bytes).expect("the operating system has no randomness to give");
+    }
+}
+
+/// The operating system's source, asked for many bytes at once: for identifiers, which are no secrets
+/// and may lie in memory before they are used.
+#[derive(Debug)]
+pub struct PooledRandom(Mutex<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    bytes: [u8; Self::SIZE],
+    used: usize,
+}
+
+impl Pool {
+    const SIZE: usize = 1_024;
+}
+
+impl Default for PooledRandom {
+    fn default() -> Self {
+        Self(Mutex::new(Pool {
+            bytes: [0; Pool::SIZE],
+            used: Pool::SIZE,
+        }))
+    }
+}
+
+impl Random for PooledRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        if bytes.len() > Pool::SIZE {
+            return SystemRandom.fill(bytes);
+        }
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.used + bytes.len() > Pool::SIZE {
+            SystemRandom.fill(&mut pool.bytes);
+            pool.used = 0;
+        }
+        let (start, end) = (pool.used, pool.used + bytes.len());
+        bytes.copy_from_slice(&pool.bytes[start..end]);
+        pool.used = end;
     }
 }
 
@@ -49,13 +91,13 @@ pub fn first_uuid_of(time: Timestamp) -> Uuid {
 
 /// A repeatable stream of bytes from a seed: for tests and measurements, never for a secret.
 #[derive(Debug)]
-pub struct SeededRandom(std::sync::Mutex<u64>);
+pub struct SeededRandom(Mutex<u64>);
 
 impl SeededRandom {
     /// A stream that only the seed decides.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(std::sync::Mutex::new(seed))
+        Self(Mutex::new(seed))
     }
 }
 
@@ -80,6 +122,17 @@ impl Random for SeededRandom {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_drawn_from_the_pool_is_never_drawn_again() {
+        let random = PooledRandom::default();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1_000 {
+            assert!(seen.insert(array::<10>(&random)));
+        }
+        let long = array::<{ 2 * Pool::SIZE }>(&random);
+        assert_ne!(long[..Pool::SIZE], long[Pool::SIZE..]);
+    }
 
     #[test]
     fn uuids_are_version_7_and_ordered_by_time() {

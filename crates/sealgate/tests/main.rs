@@ -24,6 +24,7 @@ mod secrecy;
 mod serve;
 mod settings;
 mod signing_keys;
+mod store_gone;
 mod terminal;
 mod tools;
 mod tour;

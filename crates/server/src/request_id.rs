@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use sealgate_core::clock::{Clock, SystemClock};
-use sealgate_core::random::{self, Random, SystemRandom};
+use sealgate_core::random::{self, PooledRandom, Random};
 use serde::Serialize;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
@@ -53,7 +53,7 @@ impl RequestIds {
 /// Identifiers from the operating system's random source and clock.
 impl Default for RequestIds {
     fn default() -> Self {
-        Self::new(Arc::new(SystemRandom), Arc::new(SystemClock))
+        Self::new(Arc::new(PooledRandom::default()), Arc::new(SystemClock))
     }
 }
 

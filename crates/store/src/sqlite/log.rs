@@ -95,8 +95,11 @@ impl End {
 
 impl Transaction<'_> {
     /// Appends events in their order. The new end is sealed once, before the transaction commits.
-    pub async fn append(&mut self, events: &[Event]) -> Result<(), Failure> {
-        let mut records = Vec::with_capacity(events.len());
+    pub async fn append<'e>(
+        &mut self,
+        events: impl IntoIterator<Item = &'e Event>,
+    ) -> Result<(), Failure> {
+        let mut records = Vec::new();
         for event in events {
             let sequence = self.end.sequence + 1;
             let hash = self.chain.link(&self.end.hash, sequence, event);

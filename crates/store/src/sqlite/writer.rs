@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sealgate_core::audit::Chain;
+use sealgate_core::audit::{Chain, Event};
 use sealgate_core::clock::Timestamp;
 use sealgate_core::store::{Commit, StoreError};
 use sealgate_core::tally::Counted;
@@ -47,6 +47,16 @@ pub enum Work {
         /// Most to remove.
         limit: u32,
     },
+}
+
+impl Work {
+    /// The audit records, if there is nothing else to write.
+    fn records(&self) -> Option<&[Event]> {
+        match self {
+            Self::Commit(Commit { changes, events }) if changes.is_empty() => Some(events),
+            _ => None,
+        }
+    }
 }
 
 /// How a piece of work ended; the number is that of rows moved or forgotten, where it has a limit.
@@ -153,12 +163,17 @@ impl Pen {
             end: begin,
         };
         let mut outcomes = Vec::with_capacity(batch.len());
-        if let [work] = batch {
-            // Alone, it needs no savepoint: it is the transaction.
-            outcomes.push(Ok(open.apply(work).await?));
-        } else {
-            for work in batch {
-                outcomes.push(open.attempt(work).await?);
+        for run in batch.chunk_by(|one, next| one.records().is_some() && next.records().is_some()) {
+            match run {
+                // Alone, it needs no savepoint: it is the transaction.
+                [work] if batch.len() == 1 => outcomes.push(Ok(open.apply(work).await?)),
+                [work] => outcomes.push(open.attempt(work).await?),
+                // No one of them can fail without the others: they are written as one.
+                many => {
+                    open.append(many.iter().filter_map(Work::records).flatten())
+                        .await?;
+                    outcomes.extend(many.iter().map(|_| Ok(0)));
+                }
             }
         }
         if open.end != begin {
@@ -214,7 +229,7 @@ async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result
 mod tests {
     use super::*;
     use crate::sqlite::fixture::{Fixture, key};
-    use sealgate_core::audit::{Action, Actor, Event};
+    use sealgate_core::audit::{Action, Actor, Query};
     use sealgate_core::store::{Change, Store as _};
 
     fn insert(numbers: std::ops::Range<u32>) -> Work {
@@ -265,6 +280,45 @@ mod tests {
         );
         assert_eq!(store.health().await.unwrap().keys, 4);
         fixture.assert_whole_log(&store, 1 + 4).await;
+    }
+
+    #[tokio::test]
+    async fn records_alone_are_written_as_one_and_in_their_order() {
+        let fixture = Fixture::new().await;
+        let mut pen = fixture.pen().await;
+        let record = |number: u32| {
+            let time = Timestamp::from_seconds(number.into());
+            let event = Event::new(time, Action::RequestServed, None, &Actor::System);
+            Work::Commit(Commit {
+                changes: vec![],
+                events: vec![event],
+            })
+        };
+        let batch = [
+            record(1),
+            record(2),
+            insert(0..1),
+            insert_and_fail(7),
+            record(3),
+            record(4),
+        ];
+        let outcomes = pen.write(&batch).await;
+        let expected = [Ok(0), Ok(0), Ok(0), Err(StoreError::Conflict), Ok(0), Ok(0)];
+        assert_eq!(outcomes, expected);
+        let store = fixture.open().await;
+        fixture.assert_whole_log(&store, 1 + 5).await;
+        let query = Query {
+            key_id: None,
+            before: None,
+            limit: 10,
+        };
+        let newest = store.audit(&query).await.unwrap();
+        let seconds = newest
+            .iter()
+            .rev()
+            .map(|record| record.event.time.as_seconds());
+        let kept = [1, 2, key(0).created_at.as_seconds(), 3, 4];
+        assert!(seconds.collect::<Vec<_>>().ends_with(&kept), "{newest:?}");
     }
 
     #[tokio::test]
