@@ -5,9 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Home, Key, Server};
+use crate::support::{Home, Key, Server, Stopwatch};
 
 const KILLS: usize = 50;
 const CLIENTS: usize = 4;
@@ -203,4 +204,40 @@ fn every_event(home: &Home) -> Vec<Value> {
             None => return events,
         }
     }
+}
+
+/// A use is counted in memory first: a kill loses at most those of the last second.
+#[test]
+fn a_kill_loses_the_uses_of_one_second_at_most() {
+    let home = Home::new();
+    let key = home.create_key(&["--name", "Caller"]);
+    let server = Server::start(&home);
+    let since = Stopwatch::start();
+    let mut answered = Vec::new();
+    while since.elapsed() < Duration::from_millis(1_700) {
+        let answer = server.get("/api/auth/verify").api_key(&key.api_key).send();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answered.push(since.elapsed());
+    }
+    let killed = since.elapsed();
+    server.signal(Signal::KILL);
+    let _ = server.wait();
+
+    let counted = home.json(&["show", "--id", &key.id])["use_count"]
+        .as_u64()
+        .expect("a number");
+    let due = answered
+        .iter()
+        .filter(|moment| killed - **moment > Duration::from_secs(1))
+        .count() as u64;
+    assert!(due > 0, "there was hardly any load");
+    assert!(
+        counted >= due,
+        "{counted} counted, {due} answered more than a second before"
+    );
+    assert!(
+        counted <= answered.len() as u64,
+        "{counted} counted of {}",
+        answered.len()
+    );
 }

@@ -71,8 +71,9 @@ impl Chore {
     const fn cadence(self) -> Duration {
         match self {
             Self::Sync => Duration::from_millis(100),
-            Self::MeasureLag | Self::WriteRefusals => Duration::from_millis(250),
-            Self::WriteUses => Duration::from_secs(1),
+            // What was used and not written yet is lost if the process is killed: a second's at most,
+            // also where the store is slow to answer.
+            Self::MeasureLag | Self::WriteRefusals | Self::WriteUses => Duration::from_millis(250),
             Self::CloseMinutes => Duration::from_secs(10),
             Self::RecordExpiries | Self::ForgetSessions => Duration::from_secs(30),
         }
