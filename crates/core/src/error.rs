@@ -117,6 +117,15 @@ pub enum Reason {
     MissingPermission(String),
     /// Only an administrator's key may.
     NotAdmin,
+    /// The policy lets nobody pass there.
+    RouteClosed,
+    /// The policy takes credentials of other kinds there.
+    CredentialKindNotAllowed,
+    /// The policy lets somebody pass there on servers of another environment alone.
+    RouteEnvironment,
+    /// The policy hands on a value of the caller's that is missing, or that no header can hold: its
+    /// name.
+    MissingValue(String),
     /// A key may not do this to itself.
     OwnKey,
     /// Too many requests with this key.
@@ -207,6 +216,10 @@ impl Reason {
             Self::InvalidToken(slug) => slug,
             Self::MissingPermission(_) => "missing_permission",
             Self::NotAdmin => "not_admin",
+            Self::RouteClosed => "route_closed",
+            Self::CredentialKindNotAllowed => "credential_kind_not_allowed",
+            Self::RouteEnvironment => "route_environment",
+            Self::MissingValue(_) => "session_value_missing",
             Self::OwnKey => "own_key",
             Self::RateLimited { .. } => "rate_limited",
             Self::AddressLimited { .. } => "address_limited",

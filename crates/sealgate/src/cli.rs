@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use sealgate_core::key::{Environment, Status};
 
 use crate::command::{
-    completions, create, doctor, list, logs, revoke, rotate, serve, show, signing_key, tour,
+    check, completions, create, doctor, list, logs, revoke, rotate, serve, show, signing_key, tour,
     update, user,
 };
 use crate::config::Globals;
@@ -74,6 +74,8 @@ pub enum Command {
     SigningKey(signing_key::Args),
     /// Read, follow or verify the audit log
     Logs(logs::Args),
+    /// Say whether a request may pass, by which rule of the policy, and why
+    Check(check::Args),
     /// Go through the life of a key and of a session against a real server, step by step
     Tour(tour::Args),
     /// Say what is misconfigured or unsafe here

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use crate::data_dir;
 use crate::env::{self, Kind, Variable};
 use crate::exit::{Failure, Outcome};
-use crate::settings::Settings;
+use crate::settings::{Route, Settings, routes};
 
 /// The settings file's name where none is named.
 pub const FILE_NAME: &str = "sealgate.toml";
@@ -68,9 +68,9 @@ pub struct Loaded {
 /// Names the file, line and key at fault, or the variable.
 pub fn load(globals: &Globals) -> Outcome<Loaded> {
     let file = find(globals);
-    let mut table = match &file {
+    let (mut table, routes) = match &file {
         Some(path) => read(path)?,
-        None => Table::new(),
+        None => Default::default(),
     };
     for variable in env::SETTINGS {
         apply_variable(variable, &mut table)?;
@@ -88,6 +88,12 @@ pub fn load(globals: &Globals) -> Outcome<Loaded> {
     settings.database_url = database_url.or(settings.database_url);
     settings.json |= json;
     settings.quiet |= quiet;
+    settings.routes = routes;
+    settings.policy().map_err(|invalid| {
+        let shown = file.as_deref().unwrap_or(Path::new(FILE_NAME)).display();
+        Failure::new(format!("{shown}:{invalid}"))
+            .with_hint("docs/policy.md says what a route can be")
+    })?;
     Ok(Loaded { settings, file })
 }
 
@@ -109,8 +115,9 @@ fn find(globals: &Globals) -> Option<PathBuf> {
     in_data_dir.filter(|path| path.exists())
 }
 
-/// Reads a settings file; the paths in it are taken from where it is.
-fn read(path: &Path) -> Outcome<Table> {
+/// Reads a settings file; the paths in it are taken from where it is. Its routes stand apart: where they
+/// are in the file, nothing else can tell.
+fn read(path: &Path) -> Outcome<(Table, Vec<Route>)> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::new(format!("there is no settings file {shown}"))
@@ -126,11 +133,12 @@ fn read(path: &Path) -> Outcome<Table> {
             .with_hint("sealgate.example.toml shows every setting")
     };
     // Read into its types first: only then does an error know its line.
-    toml::from_str::<Settings>(&text).map_err(|error| complain(&error))?;
+    let settings: Settings = toml::from_str(&text).map_err(|error| complain(&error))?;
     let mut table: Table = toml::from_str(&text).map_err(|error| complain(&error))?;
     let directory = path.parent().unwrap_or(Path::new(""));
     resolve_paths(&mut table, directory);
-    Ok(table)
+    table.remove("routes");
+    Ok((table, routes::with_places(settings.routes, &text)))
 }
 
 /// The line of an error, and the key that is written there, followed by a colon.
@@ -143,7 +151,9 @@ fn locate(text: &str, error: &toml::de::Error) -> (usize, String) {
         return (line, String::new());
     };
     let mut above = before.lines().rev().map(str::trim);
-    let section = above.find_map(|line| line.strip_prefix('[')?.split(']').next());
+    let section = above
+        .find_map(|line| line.strip_prefix('[')?.split(']').next())
+        .map(|section| section.trim_start_matches('['));
     let key = match section {
         Some(section) if !written.trim_start().starts_with('[') => {
             format!("{}.{}: ", section.trim(), key.trim())

@@ -72,6 +72,10 @@ fn describe() {
         "Tokens, sessions and users' logins that were ended and are not expired yet"
     );
     ::metrics::describe_counter!(
+        "sealgate_policy_reloads_total",
+        "Signals to read the policy again, by result"
+    );
+    ::metrics::describe_counter!(
         "sealgate_upkeep_failures_total",
         "What a server does besides answering and could not do, by chore"
     );

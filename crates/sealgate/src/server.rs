@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use sealgate_core::authority::Authority;
+use sealgate_core::policy::PolicyHandle;
 use sealgate_server::request_id::RequestIds;
 use sealgate_server::serve::{BareError, ServeOptions, Tls, serve};
 use sealgate_server::{App, HttpSettings, api, upkeep};
@@ -19,6 +20,7 @@ pub async fn run(
     listener: TcpListener,
     http: HttpSettings,
     tls: Option<Tls>,
+    policy: PolicyHandle,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let request_ids = RequestIds::default();
@@ -26,6 +28,7 @@ pub async fn run(
         authority: Arc::clone(&authority),
         http,
         request_ids: request_ids.clone(),
+        policy,
     };
     let options = ServeOptions {
         tls,

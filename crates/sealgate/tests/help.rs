@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::Home;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "create",
     "list",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 13] = [
     "user",
     "signing-key",
     "logs",
+    "check",
     "tour",
     "doctor",
     "completions",
@@ -104,6 +105,9 @@ fn what_is_not_asked_for_in_the_right_way_exits_with_2() {
         &["user", "add", "--username", "ada", "--attribute", "year"],
         &["user", "list", "--active", "--disabled"],
         &["user", "passwd"],
+        &["check"],
+        &["check", "--path", "/", "--kind", "token"],
+        &["check", "--path", "/", "--kind", "cookie"],
         &["signing-key"],
         &["signing-key", "import"],
         &["signing-key", "import", "--from-env"],
@@ -133,6 +137,7 @@ fn a_key_that_was_typed_in_the_wrong_place_is_not_shown_again() {
         &["rotate", "--id", KEY],
         &["update", "--id", KEY, "--disable"],
         &["logs", "--id", KEY],
+        &["check", "--path", "/", "--id", KEY],
         &["rotate", "--id", "x", "--grace", KEY],
         &["create", "--name", KEY],
         &["create", "--name", "x", "--description", KEY],

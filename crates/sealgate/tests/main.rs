@@ -18,6 +18,7 @@ mod keys;
 mod logs;
 mod master_key;
 mod named_test;
+mod policy;
 mod proxies;
 mod revocation;
 mod scale;

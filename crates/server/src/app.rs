@@ -10,7 +10,7 @@ use http::{HeaderName, StatusCode};
 use ipnet::IpNet;
 use sealgate_core::authority::Authority;
 use sealgate_core::clock::Timestamp;
-use sealgate_core::policy::Policy;
+use sealgate_core::policy::PolicyHandle;
 use utoipa::openapi::OpenApi;
 
 use crate::gate::{Gate, IdentityHeaders, Meter, forward_auth};
@@ -26,6 +26,8 @@ pub struct App {
     pub http: HttpSettings,
     /// Where identifiers of requests come from.
     pub request_ids: RequestIds,
+    /// What decides about requests to somebody else's API; it can be replaced at any time.
+    pub policy: PolicyHandle,
 }
 
 /// What the operator decided about HTTP.
@@ -106,8 +108,7 @@ impl Server {
     pub fn new(app: App, document: &OpenApi) -> Self {
         let document_text = serde_json::to_vec(document);
         let authority = Arc::clone(&app.authority);
-        let policy = Policy::default();
-        let gate = Gate::new(authority, app.request_ids.clone(), policy, &app.http);
+        let gate = Gate::new(authority, app.request_ids.clone(), app.policy, &app.http);
         Self {
             gate,
             verify_meter: Meter::new(forward_auth::PATH),

@@ -330,6 +330,11 @@ fn forbidden_message(reason: &Reason) -> Cow<'static, str> {
         Reason::OwnKey => {
             "A key cannot revoke or disable itself: use another administrator's key".into()
         }
+        // Why the policy says no is for the operator: a caller is not told what it has rules about.
+        Reason::RouteClosed
+        | Reason::CredentialKindNotAllowed
+        | Reason::RouteEnvironment
+        | Reason::MissingValue(_) => "This request may not pass".into(),
         _ => "This key may not do this".into(),
     }
 }
@@ -339,6 +344,10 @@ impl From<Denied> for Problem {
         match denied.reason {
             Reason::MissingPermission(_)
             | Reason::NotAdmin
+            | Reason::RouteClosed
+            | Reason::CredentialKindNotAllowed
+            | Reason::RouteEnvironment
+            | Reason::MissingValue(_)
             | Reason::OwnKey
             | Reason::RateLimited { .. }
             | Reason::AddressLimited { .. }

@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments first, then what it does with them.
 
+pub mod check;
 pub mod completions;
 pub mod create;
 pub mod doctor;
@@ -24,7 +25,7 @@ use sealgate_core::authority::Authority;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command};
-use crate::config::{self, Loaded};
+use crate::config::{self, Globals, Loaded};
 use crate::data_dir::DataDir;
 use crate::exit::{Failure, Outcome};
 use crate::master_key;
@@ -39,6 +40,8 @@ pub struct Context {
     pub settings: Settings,
     /// The settings file, if there is one.
     pub file: Option<PathBuf>,
+    /// The flags of every command.
+    pub globals: Globals,
     /// Where the store is.
     pub place: DataDir,
     /// How to print.
@@ -75,6 +78,7 @@ pub fn run(cli: Cli) -> Outcome {
         output: Output::new(settings.json, settings.quiet),
         settings,
         file,
+        globals,
     };
     runtime()?.block_on(dispatch(command, context))
 }
@@ -85,7 +89,7 @@ fn runtime() -> io::Result<Runtime> {
 
 async fn dispatch(command: Command, context: Context) -> Outcome {
     match command {
-        Command::Serve(_) => serve::run(context).await,
+        Command::Serve(args) => serve::run(context, args).await,
         Command::Create(args) => args.run(&context).await,
         Command::List(args) => args.run(&context).await,
         Command::Show(args) => args.run(&context).await,
@@ -95,6 +99,7 @@ async fn dispatch(command: Command, context: Context) -> Outcome {
         Command::User(args) => args.run(&context).await,
         Command::SigningKey(args) => args.run(&context).await,
         Command::Logs(args) => args.run(&context).await,
+        Command::Check(args) => args.run(&context).await,
         Command::Tour(args) => args.run(context.output).await,
         Command::Doctor(args) => args.run(&context).await,
         Command::Completions(args) => args.run(),

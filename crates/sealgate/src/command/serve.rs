@@ -1,5 +1,7 @@
 //! `sealgate serve`: the HTTP API, until it is asked to stop.
 
+mod reload;
+
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,11 +11,13 @@ use hyper::StatusCode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sealgate_core::authority::Authority;
 use sealgate_core::key::Environment;
+use sealgate_core::policy::PolicyHandle;
 use sealgate_server::HttpSettings;
 use sealgate_server::serve::Tls;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::reload::Reload;
 use super::Context;
 use crate::exit::{Failure, Outcome};
 use crate::settings::{Settings, WrongKeyStatus};
@@ -27,14 +31,15 @@ Examples:
   SEALGATE_LISTEN=127.0.0.1:9000 sealgate serve --environment testing
 
 SIGTERM or Ctrl-C stops it once the requests under way are answered; a second one stops it at once.
-A certificate that is renewed on disk is taken up by itself.";
+A certificate that is renewed on disk is taken up by itself. SIGHUP makes it read sealgate.toml again
+and take the [[routes]] in it; if there is a mistake in the file, it says so and keeps those it has.";
 
 /// The arguments.
 #[expect(
     clippy::doc_markdown,
     reason = "these comments are help texts, not Markdown"
 )]
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The address to listen on; port 0 for any free one [env: SEALGATE_LISTEN] [default: 127.0.0.1:8080]
@@ -82,11 +87,15 @@ impl Args {
 ///
 /// # Errors
 /// If the address, the certificate or the store cannot be used.
-pub async fn run(context: Context) -> Outcome {
+pub async fn run(context: Context, args: Args) -> Outcome {
     let settings = &context.settings;
+    let policy = settings.policy();
+    let policy = policy.map_err(|invalid| Failure::new(invalid.to_string()))?;
+    let policy = PolicyHandle::new(policy);
     let tls = load_certificate(settings)?;
     let listener = bind(settings.server.listen).await?;
     let signals = Signals::listen()?;
+    let hangup = signal(SignalKind::hangup())?;
     let opened = wiring::open_with_directory(&context.place, settings, Missing::Create).await?;
     let authority = opened.authority;
     authority.start().await?;
@@ -98,7 +107,16 @@ pub async fn run(context: Context) -> Outcome {
     announce(&context, &authority, &listener, tls.is_some()).await?;
     warn_of_sessions(settings, &authority, opened.is_directory_plaintext);
     let http = http_settings(settings, tls.is_some(), metrics::install()?);
-    server::run(authority, listener, http, tls, signals.asked_to_stop())
+    let reload = Reload {
+        globals: context.globals,
+        args,
+        settings: context.settings,
+        file: context.file,
+        policy: policy.clone(),
+    };
+    tokio::spawn(reload.at_each(hangup));
+    let shutdown = signals.asked_to_stop();
+    server::run(authority, listener, http, tls, policy, shutdown)
         .await
         .map_err(|error| Failure::new(format!("the server cannot go on: {error}")))?;
     tracing::info!("stopped");

@@ -4,9 +4,11 @@
 //! - [`sessions`]: users' sessions, their passwords, and what needs no credential
 //! - [`identity`]: where users come from
 //! - [`identity_headers`]: how those behind a proxy hear who calls
+//! - [`routes`]: what requests to the API behind need
 
 mod identity;
 mod identity_headers;
+pub mod routes;
 mod sessions;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,6 +23,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use self::identity::{Backend, BodyFormat, HttpLogin, Identity, LdapDirectory};
 pub use self::identity_headers::IdentityHeaders;
+pub use self::routes::Route;
 pub use self::sessions::{Limits, Passwords, Sessions, WrongKeyStatus};
 
 /// Longest `iss` of a token: a few times what an issuer's address takes, and little of what a
@@ -55,6 +58,8 @@ pub struct Settings {
     pub identity: Identity,
     /// How those behind a proxy hear who calls.
     pub identity_headers: IdentityHeaders,
+    /// What requests to the API behind need, in the order in which they are looked at.
+    pub routes: Vec<Route>,
     /// How often something may be done.
     pub limits: Limits,
     /// The store.

@@ -31,14 +31,15 @@ fn the_example_shows_every_setting_at_its_default() {
         Settings::default()
     );
 
-    let is_setting = |line: &&str| line.contains(" = ");
+    let is_setting = |line: &&str| line.contains(" = ") || line.starts_with("[[");
     let shown: Vec<&str> = EXAMPLE
         .lines()
         .map(|line| line.strip_prefix("# ").filter(is_setting).unwrap_or(line))
         .filter(|line| !line.starts_with('#'))
         .collect();
     let shown = shown.join("\n");
-    toml::from_str::<Settings>(&shown).unwrap();
+    let settings: Settings = toml::from_str(&shown).unwrap();
+    assert_eq!(settings.policy().unwrap().rules().len(), 4);
     let shown: toml::Table = toml::from_str(&shown).unwrap();
     for variable in crate::env::SETTINGS {
         let mut path = variable.setting.split('.');

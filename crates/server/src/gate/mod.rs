@@ -10,14 +10,14 @@ mod identity;
 mod meter;
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sealgate_core::authority::{Allowance, Authority, Credential, Identity, Session};
 use sealgate_core::clock::Timestamp;
 use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::key::KeyId;
-use sealgate_core::policy::{Demand, Policy, Undecided};
+use sealgate_core::policy::{Demand, Known, Policy, PolicyHandle, Undecided};
 
 pub use self::identity::IdentityHeaders;
 pub(crate) use self::meter::Meter;
@@ -30,7 +30,7 @@ use crate::request_id::{RequestId, RequestIds};
 /// Decides who passes.
 pub(crate) struct Gate {
     authority: Arc<Authority>,
-    policy: RwLock<Arc<Policy>>,
+    policy: PolicyHandle,
     request_ids: RequestIds,
     seal_key_header: HeaderName,
     identity_headers: IdentityHeaders,
@@ -69,21 +69,16 @@ impl Gate {
     pub fn new(
         authority: Arc<Authority>,
         request_ids: RequestIds,
-        policy: Policy,
+        policy: PolicyHandle,
         http: &HttpSettings,
     ) -> Self {
         Self {
-            policy: RwLock::new(Arc::new(policy)),
+            policy,
             request_ids,
             seal_key_header: http.seal_key_header.clone(),
             identity_headers: http.identity_headers.clone(),
             authority,
         }
-    }
-
-    /// Takes another policy from now on.
-    pub fn replace_policy(&self, policy: Policy) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     /// Decides about a request, and counts it: as a use of the key if it passes, as a refusal in the
@@ -101,7 +96,7 @@ impl Gate {
             // Each use has to be durable before anybody hears of it.
             return None;
         }
-        let (policy, now) = (self.policy(), self.authority.now());
+        let (policy, now) = (self.policy.current(), self.authority.now());
         let decided = match self.decide_now(&policy, asked, now).transpose()? {
             Ok(passed) => {
                 if let Some(key_id) = passed.key_id() {
@@ -116,7 +111,7 @@ impl Gate {
     }
 
     async fn check_with_store(&self, asked: &Asked<'_>) -> Result<Passed, Refused> {
-        let policy = self.policy();
+        let policy = self.policy.current();
         let decided = async {
             let passed = self.decide(&policy, asked).await?;
             self.count(&passed, asked).await?;
@@ -124,10 +119,6 @@ impl Gate {
         };
         let decided: Result<_, Problem> = decided.await;
         decided.map_err(|problem| self.refuse(asked, problem))
-    }
-
-    fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From memory: a request with one credential that is known already, or without any.
@@ -360,9 +351,22 @@ fn session(demand: Demand<'_>, opened: Result<Session, Error>) -> Result<Who, Pr
 }
 
 fn passed(demand: Demand<'_>, who: Who) -> Result<Passed, Problem> {
+    let injected = match &who {
+        Who::Anonymous => demand.injected(&Known::default()),
+        Who::Managed(identity) => demand.injected(&Known::from(identity)),
+        Who::Session(session) => demand.injected(&Known::from(session)),
+    };
+    let headers = injected?.into_iter().map(|(name, value)| {
+        let pair = name.parse().ok().zip(HeaderValue::try_from(value).ok());
+        let mut pair: (HeaderName, HeaderValue) =
+            pair.ok_or_else(|| Problem::Internal(format!("{name} fits no header")))?;
+        // It may be a password: no log shows it.
+        pair.1.set_sensitive(true);
+        Ok(pair)
+    });
     Ok(Passed {
+        injected: headers.collect::<Result<_, Problem>>()?,
         who,
         name: Arc::clone(demand.name()),
-        injected: Vec::new(),
     })
 }

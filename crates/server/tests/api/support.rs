@@ -14,6 +14,7 @@ use sealgate_core::clock::{Clock, ManualClock, Timestamp};
 use sealgate_core::identity::IdentityProvider;
 use sealgate_core::master::MasterKey;
 use sealgate_core::password::HashingCost;
+use sealgate_core::policy::PolicyHandle;
 use sealgate_core::random::{Random, SeededRandom};
 use sealgate_core::request::KeyRequest;
 use sealgate_core::secret::Secret;
@@ -136,6 +137,7 @@ impl World {
             authority: authority.clone(),
             http,
             request_ids: RequestIds::new(random, as_clock),
+            policy: PolicyHandle::default(),
         };
         let admin = KeyRequest {
             name: "admin".to_owned(),

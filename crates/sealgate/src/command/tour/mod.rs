@@ -13,6 +13,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use sealgate_core::authority::Authority;
+use sealgate_core::policy::PolicyHandle;
 use sealgate_server::HttpSettings;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -99,6 +100,7 @@ async fn start(authority: Arc<Authority>, listener: TcpListener) -> Outcome<Runn
         let _ = stopped.await;
     };
     let http = HttpSettings::default();
-    let server = server::run(authority, listener, http, None, shutdown);
+    let policy = PolicyHandle::default();
+    let server = server::run(authority, listener, http, None, policy, shutdown);
     Ok((stop, tokio::spawn(server)))
 }
