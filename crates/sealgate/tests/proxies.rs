@@ -23,6 +23,7 @@ mod application;
 mod caddy;
 mod faults;
 mod forged;
+mod guarded;
 mod haproxy;
 mod nginx;
 mod passing;
