@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::key::{IllegalTransition, KeyId, Status};
+use crate::rate::RateLimit;
 use crate::store::StoreError;
 
 /// Why a use case was not carried out.
@@ -130,8 +131,8 @@ pub enum Reason {
     OwnKey,
     /// Too many requests with this key.
     RateLimited {
-        /// Requests an hour.
-        limit: u32,
+        /// What it may do.
+        limit: RateLimit,
         /// When to come back.
         retry_after: Duration,
     },

@@ -13,7 +13,7 @@ mod network;
 mod recent;
 
 pub use known::{KnownAddresses, MOST_NETWORKS};
-pub use limit::{AddressLimit, Allowance};
+pub use limit::AddressLimit;
 pub use login::{Admission, LoginGuard};
 pub use network::{Network, NotANetwork};
 

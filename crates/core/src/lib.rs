@@ -15,6 +15,7 @@ pub mod password;
 pub mod permission;
 pub mod policy;
 pub mod random;
+pub mod rate;
 pub mod redact;
 pub mod request;
 pub mod revocation;

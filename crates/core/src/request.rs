@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::key::{Environment, InvalidKey, PresentedKey};
 use crate::network::AllowList;
 use crate::permission::Permissions;
+use crate::rate::{DEFAULT_WINDOW_SECONDS, InvalidRateLimit, RateLimit};
 use crate::redact::holds_secret;
 use crate::secret::SecretText;
 
@@ -47,9 +48,12 @@ pub struct KeyRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "production"))]
     pub environment: Option<Environment>,
-    /// Requests an hour; no limit if absent.
+    /// Requests within the window; no limit if absent.
     #[serde(default)]
     pub rate_limit: Option<u32>,
+    /// The window of `rate_limit` in seconds, 1 to 2592000; an hour if absent.
+    #[serde(default)]
+    pub rate_limit_window_seconds: Option<u32>,
     /// Addresses and networks it may be used from; everywhere if empty.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(example = json!(["10.0.0.0/8"])))]
@@ -85,10 +89,14 @@ pub struct KeyPatch {
     /// After how many days from now it stops, 1 to 3650; instead of `expires_at`.
     #[serde(default)]
     pub expires_in_days: Option<u32>,
-    /// Requests an hour; no limit if null.
+    /// Requests within the window; no limit if null.
     #[serde(default, deserialize_with = "nullable")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
     pub rate_limit: Option<Option<u32>>,
+    /// The window of the limit in seconds, 1 to 2592000; an hour if null.
+    #[serde(default, deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
+    pub rate_limit_window_seconds: Option<Option<u32>>,
     /// Addresses and networks it may be used from; everywhere if empty.
     #[serde(default)]
     pub allowed_ips: Option<Vec<String>>,
@@ -106,7 +114,7 @@ pub(crate) struct NewKey {
     pub expires_at: Option<Timestamp>,
     pub is_admin: bool,
     pub environment: Environment,
-    pub rate_limit: Option<u32>,
+    pub rate_limit: Option<RateLimit>,
     pub allowed_ips: AllowList,
     pub imported: Option<SecretText>,
 }
@@ -128,7 +136,7 @@ impl KeyRequest {
                 .transpose()?,
             is_admin: self.is_admin,
             environment: self.environment.unwrap_or(environment),
-            rate_limit: check_rate_limit(self.rate_limit)?,
+            rate_limit: check_rate_limit(self.rate_limit, self.rate_limit_window_seconds)?,
             allowed_ips: check_allow_list(&self.allowed_ips)?,
             imported: self.api_key,
         })
@@ -185,14 +193,28 @@ pub(crate) fn check_allow_list(entries: &[String]) -> Result<AllowList, Error> {
     AllowList::parse(entries).map_err(|error| Error::invalid("allowed_ips", error.to_string()))
 }
 
-pub(crate) fn check_rate_limit(limit: Option<u32>) -> Result<Option<u32>, Error> {
-    match limit {
-        Some(0) => Err(Error::invalid(
-            "rate_limit",
-            "a limit is at least 1 request an hour",
-        )),
-        limit => Ok(limit),
-    }
+pub(crate) fn check_rate_limit(
+    requests: Option<u32>,
+    window_seconds: Option<u32>,
+) -> Result<Option<RateLimit>, Error> {
+    let Some(requests) = requests else {
+        return match window_seconds {
+            None => Ok(None),
+            Some(_) => Err(Error::invalid(
+                "rate_limit_window_seconds",
+                "there is no limit that this could be the window of: name rate_limit too",
+            )),
+        };
+    };
+    RateLimit::new(requests, window_seconds.unwrap_or(DEFAULT_WINDOW_SECONDS))
+        .map(Some)
+        .map_err(|invalid| {
+            let field = match invalid {
+                InvalidRateLimit::NoRequests => "rate_limit",
+                InvalidRateLimit::Window => "rate_limit_window_seconds",
+            };
+            Error::invalid(field, invalid.to_string())
+        })
 }
 
 pub(crate) fn check_days(days: u32, now: Timestamp) -> Result<Timestamp, Error> {

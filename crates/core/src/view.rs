@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::audit::Record;
 use crate::clock::Timestamp;
 use crate::key::{Environment, KeyRecord, Status};
+use crate::rate::RateLimit;
 use crate::tally::Counted;
 use crate::user::UserRecord;
 
@@ -40,8 +41,10 @@ pub struct KeyView {
     /// The stage it belongs to.
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "production"))]
     pub environment: Environment,
-    /// Requests an hour; no limit if null.
+    /// Requests within the window, an hour if no other is named; no limit if null.
     pub rate_limit: Option<u32>,
+    /// The window of the limit, in seconds; null if there is no limit.
+    pub rate_limit_window_seconds: Option<u32>,
     /// Addresses and networks it may be used from; empty for everywhere.
     pub allowed_ips: Vec<String>,
     /// When it was made.
@@ -84,7 +87,8 @@ impl KeyView {
             revoked: status == Status::Revoked,
             status,
             environment: record.environment,
-            rate_limit: record.rate_limit,
+            rate_limit: record.rate_limit.map(RateLimit::requests),
+            rate_limit_window_seconds: record.rate_limit.map(RateLimit::window_seconds),
             allowed_ips: record.allowed_ips.entries().collect(),
             created_at: record.created_at,
             expires_at: record.expires_at,

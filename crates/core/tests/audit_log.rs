@@ -70,6 +70,8 @@ async fn every_change_of_a_key_is_recorded_with_who_and_what() {
     assert!(page.events.iter().all(|event| event.actor == "cli:tester"));
     assert_eq!(page.events[0].details["reason"], "leaked");
     assert_eq!(page.events[4].details["rate_limit"]["to"], 5);
+    let window = &page.events[4].details["rate_limit_window_seconds"];
+    assert_eq!(window["to"], 3_600);
 }
 
 #[tokio::test]

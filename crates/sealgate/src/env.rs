@@ -279,6 +279,11 @@ pub const SETTINGS: &[Variable] = &[
         Kind::Number,
     ),
     variable(
+        "SEALGATE_LIMITS_PUBLIC_PER_MINUTE",
+        "limits.public_per_minute",
+        Kind::Number,
+    ),
+    variable(
         "SEALGATE_STORE_MAX_STALENESS_MS",
         "store.max_staleness_ms",
         Kind::Number,

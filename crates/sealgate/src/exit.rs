@@ -215,6 +215,7 @@ fn flag(field: &str) -> String {
     match field {
         "allowed_ips" => "--allow-ip".to_owned(),
         "grace_seconds" => "--grace".to_owned(),
+        "rate_limit_window_seconds" => "--rate-limit".to_owned(),
         "roles" => "--role".to_owned(),
         "attributes" => "--attribute".to_owned(),
         field => format!("--{}", field.replace('_', "-")),

@@ -53,6 +53,27 @@ fn a_line_in_is_a_line_out_in_the_same_order() {
 }
 
 #[test]
+fn a_limit_has_the_window_that_its_line_names() {
+    let home = Home::new();
+    let create = |lines: &str| {
+        let file = home.write("keys.jsonl", lines);
+        home.run(&["create", "--from", &file.display().to_string()])
+    };
+    let ran = create(
+        "{\"name\": \"a\", \"rate_limit\": 5, \"rate_limit_window_seconds\": 60}\n\
+         {\"name\": \"b\", \"rate_limit\": 5}\n\
+         {\"name\": \"c\"}",
+    );
+    let windows: Vec<_> = made(&ran.success())
+        .into_iter()
+        .map(|made| made["key"]["rate_limit_window_seconds"].clone())
+        .collect();
+    assert_eq!(windows, [json!(60), json!(3_600), Value::Null]);
+    let alone = create("{\"name\": \"a\", \"rate_limit_window_seconds\": 60}");
+    alone.failure(1, "line 1: rate_limit_window_seconds: there is no limit");
+}
+
+#[test]
 fn standard_input_is_a_file_too_and_may_be_empty() {
     let home = Home::new();
     let ran = home

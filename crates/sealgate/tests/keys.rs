@@ -72,6 +72,7 @@ fn a_key_is_made_with_all_that_was_asked_for() {
     assert_eq!(key["description"], "builds");
     assert_eq!(key["environment"], "testing");
     assert_eq!(key["rate_limit"], 1_000);
+    assert_eq!(key["rate_limit_window_seconds"], 3_600);
     assert_eq!(key["allowed_ips"], json!(["10.0.0.0/8", "2001:db8::1"]));
     assert_eq!(key["is_admin"], true);
     assert_eq!(key["is_active"], true);
@@ -106,6 +107,22 @@ fn a_field_that_is_not_well_formed_is_named_by_its_flag() {
             "--expires-in-days: ",
         ),
         (&["--name", "x", "--rate-limit", "0"], "--rate-limit: "),
+        (
+            &["--name", "x", "--rate-limit", "5/0s"],
+            "--rate-limit: the window of a limit is 1 second to 30 days",
+        ),
+        (
+            &["--name", "x", "--rate-limit", "5/31d"],
+            "--rate-limit: the window of a limit is 1 second to 30 days",
+        ),
+        (
+            &["--name", "x", "--rate-limit", "5/m"],
+            "write a number and its unit",
+        ),
+        (
+            &["--name", "x", "--rate-limit", "many"],
+            "write a number of requests",
+        ),
         (
             &["--name", "x", "--allow-ip", "10.0.0.0/33"],
             "--allow-ip: `10.0.0.0/33`",
@@ -194,6 +211,35 @@ fn what_may_change_of_a_key_is_changed() {
 
     home.run(&["update", "--id", &key.id])
         .failure(2, "nothing is to be changed");
+}
+
+#[test]
+fn a_limit_has_the_window_that_is_typed_and_keeps_it() {
+    let home = Home::new();
+    let key = home.create_key(&["--name", "x", "--rate-limit", "100/1m"]);
+    let limit = |key: &Value| {
+        let part = |name: &str| key[name].as_u64();
+        part("rate_limit").zip(part("rate_limit_window_seconds"))
+    };
+    let shown = || home.json(&["show", "--id", &key.id]);
+    assert_eq!(limit(&shown()), Some((100, 60)));
+    for (argument, changed, words) in [
+        ("200", (200, 60), "200 requests a minute"),
+        ("10/30s", (10, 30), "10 requests in 30 seconds"),
+        ("5000/2h", (5_000, 7_200), "5,000 requests in 2 hours"),
+        ("1/1d", (1, 86_400), "1 requests a day"),
+        ("1000/1h", (1_000, 3_600), "1,000 requests an hour"),
+        ("7", (7, 3_600), "7 requests an hour"),
+    ] {
+        let arguments = ["update", "--id", &key.id, "--rate-limit", argument];
+        assert_eq!(limit(&home.json(&arguments)), Some(changed), "{argument}");
+        let ran = home.run(&["show", "--id", &key.id]).success();
+        assert!(ran.stdout.contains(words), "{}", ran.stdout);
+    }
+    home.json(&["update", "--id", &key.id, "--no-rate-limit"]);
+    assert_eq!(shown()["rate_limit_window_seconds"], Value::Null);
+    let arguments = ["update", "--id", &key.id, "--rate-limit", "9"];
+    assert_eq!(limit(&home.json(&arguments)), Some((9, 3_600)));
 }
 
 #[test]

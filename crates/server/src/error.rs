@@ -314,9 +314,7 @@ const fn wanted_message(wanted: MediaType) -> &'static str {
 
 fn forbidden_message(reason: &Reason) -> Cow<'static, str> {
     match reason {
-        Reason::RateLimited { limit, .. } => {
-            format!("This key may make {limit} requests an hour").into()
-        }
+        Reason::RateLimited { limit, .. } => format!("This key may make {limit}").into(),
         Reason::AddressLimited { limit, .. } => {
             format!("This address may make {limit} requests a minute").into()
         }

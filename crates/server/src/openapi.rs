@@ -21,6 +21,7 @@ const SEAL_KEY_HEADER: &str = "x-gomaluum-key";
 /// The document of every endpoint that the router has.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Common::openapi();
+    document.merge(endpoint::published().into_openapi());
     document.merge(endpoint::public().into_openapi());
     document.merge(endpoint::sessions().into_openapi());
     document.merge(endpoint::of_either_token().into_openapi());

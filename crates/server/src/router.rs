@@ -55,7 +55,10 @@ fn endpoints(server: &Arc<Server>) -> Router<Arc<Server>> {
     let guarded = Router::from(endpoint::guarded()).route_layer(guard);
     let guard = from_fn_with_state(Arc::clone(server), layer::authenticate_unless_session);
     let of_either = Router::from(endpoint::of_either_token()).route_layer(guard);
+    let limit = from_fn_with_state(Arc::clone(server), layer::limit_address);
+    let published = Router::from(endpoint::published()).route_layer(limit);
     Router::from(endpoint::public())
+        .merge(published)
         .merge(Router::from(endpoint::sessions()))
         .merge(of_either)
         .merge(guarded)

@@ -54,10 +54,12 @@ enum Chore {
     RecordExpiries,
     /// Forgets sessions that are over, and what ended them.
     ForgetSessions,
+    /// Forgets what was used of limits that are whole again.
+    ForgetLimits,
 }
 
 impl Chore {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Sync,
         Self::MeasureLag,
         Self::WriteRefusals,
@@ -65,6 +67,7 @@ impl Chore {
         Self::CloseMinutes,
         Self::RecordExpiries,
         Self::ForgetSessions,
+        Self::ForgetLimits,
     ];
 
     /// The pause between one time and the next.
@@ -75,7 +78,9 @@ impl Chore {
             // also where the store is slow to answer.
             Self::MeasureLag | Self::WriteRefusals | Self::WriteUses => Duration::from_millis(250),
             Self::CloseMinutes => Duration::from_secs(10),
-            Self::RecordExpiries | Self::ForgetSessions => Duration::from_secs(30),
+            Self::RecordExpiries | Self::ForgetSessions | Self::ForgetLimits => {
+                Duration::from_secs(30)
+            }
         }
     }
 
@@ -89,6 +94,7 @@ impl Chore {
             Self::CloseMinutes => "close_minutes",
             Self::RecordExpiries => "record_expiries",
             Self::ForgetSessions => "forget_sessions",
+            Self::ForgetLimits => "forget_limits",
         }
     }
 
@@ -109,6 +115,10 @@ impl Chore {
             Self::CloseMinutes => authority.close_minutes().await,
             Self::RecordExpiries => authority.record_expiries().await,
             Self::ForgetSessions => authority.forget_sessions().await,
+            Self::ForgetLimits => {
+                authority.forget_unused_limits();
+                Ok(())
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use sealgate_core::master::MasterKey;
 use sealgate_core::network::AllowList;
 use sealgate_core::permission::Permissions;
 use sealgate_core::random::{SystemRandom, array, uuid};
+use sealgate_core::rate::RateLimit;
 use sealgate_core::secret::Secret;
 use sealgate_core::store::{Change, Commit, FeedPosition, KeyQuery, Store};
 use sealgate_core::tally::{Count, Counted, Use};
@@ -253,7 +254,7 @@ fn key(number: u64) -> Outcome<KeyRecord> {
         } else {
             Environment::Production
         },
-        rate_limit: Some(1_000),
+        rate_limit: RateLimit::new(1_000, 3_600).ok(),
         allowed_ips: AllowList::default(),
         state: KeyState::Active,
         created_at,

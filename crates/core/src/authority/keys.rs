@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::patch::apply_patch;
 use super::{Authority, Caller, Grant, cursor};
 use crate::audit::Action;
 use crate::clock::Timestamp;
@@ -10,12 +11,9 @@ use crate::error::{Denied, Error, Reason};
 use crate::key::{
     Environment, KeyId, KeyPrefix, KeyRecord, KeyState, PresentedKey, Salt, Status, generate,
 };
-use crate::permission::Permissions;
 use crate::random::{array, uuid};
-use crate::request::{
-    KeyPatch, KeyRequest, NewKey, check_allow_list, check_days, check_description, check_expiry,
-    check_grace, check_name, check_permissions, check_rate_limit, check_reason,
-};
+use crate::rate::RateLimit;
+use crate::request::{KeyPatch, KeyRequest, NewKey, check_grace, check_reason};
 use crate::secret::{Secret, SecretText};
 use crate::store::{Change, DataKey, KeyQuery, fold};
 use crate::view::KeyView;
@@ -373,73 +371,6 @@ fn successor(old: &KeyRecord) -> NewKey {
     }
 }
 
-fn apply_patch(
-    mut key: KeyRecord,
-    patch: KeyPatch,
-    now: Timestamp,
-) -> Result<(KeyRecord, Action), Error> {
-    if let from @ (Status::Revoked | Status::Rotated) = key.status(now) {
-        return Err(crate::key::IllegalTransition {
-            from,
-            wanted: "changed",
-        }
-        .into());
-    }
-    let was_disabled = key.state == KeyState::Disabled;
-    let mut is_empty = true;
-    macro_rules! set {
-        ($field:ident, $value:expr) => {{
-            key.$field = $value;
-            is_empty = false;
-        }};
-    }
-    if let Some(name) = patch.name {
-        set!(name, check_name(name)?);
-    }
-    if let Some(description) = patch.description {
-        set!(description, check_description(description)?);
-    }
-    if let Some(permissions) = patch.permissions {
-        set!(permissions, check_permissions(&permissions)? as Permissions);
-    }
-    if let Some(limit) = patch.rate_limit {
-        set!(rate_limit, check_rate_limit(limit)?);
-    }
-    if let Some(entries) = patch.allowed_ips {
-        set!(allowed_ips, check_allow_list(&entries)?);
-    }
-    let expiry = match (patch.expires_at, patch.expires_in_days) {
-        (Some(_), Some(_)) => {
-            return Err(Error::invalid(
-                "expires_at",
-                "give expires_at or expires_in_days, not both",
-            ));
-        }
-        (Some(at), None) => Some(at.map(|at| check_expiry(at, now)).transpose()?),
-        (None, Some(days)) => Some(Some(check_days(days, now)?)),
-        (None, None) => None,
-    };
-    if let Some(at) = expiry {
-        key = key.expire_at(at, now)?;
-        is_empty = false;
-    }
-    if let Some(active) = patch.is_active {
-        key = if active {
-            key.enable(now)?
-        } else {
-            key.disable(now)?
-        };
-    } else if is_empty {
-        return Err(Error::invalid("body", "name at least one field to change"));
-    }
-    let action = match (was_disabled, key.state == KeyState::Disabled) {
-        (false, true) => Action::KeyDisabled,
-        (true, false) => Action::KeyEnabled,
-        _ => Action::KeyUpdated,
-    };
-    Ok((key, action))
-}
-
 /// What the log says of a key: everything that decides what it can do.
 pub(super) fn describe(key: &KeyRecord) -> Map<String, Value> {
     let fields = [
@@ -453,7 +384,14 @@ pub(super) fn describe(key: &KeyRecord) -> Map<String, Value> {
             "expires_at",
             Value::from(key.expires_at.map(|at| at.to_string())),
         ),
-        ("rate_limit", Value::from(key.rate_limit)),
+        (
+            "rate_limit",
+            Value::from(key.rate_limit.map(RateLimit::requests)),
+        ),
+        (
+            "rate_limit_window_seconds",
+            Value::from(key.rate_limit.map(RateLimit::window_seconds)),
+        ),
         ("allowed_ips", key.allowed_ips.entries().collect()),
         ("status", Value::from(key.state.status().as_str())),
     ];

@@ -1,7 +1,7 @@
 //! The use cases: what can be asked of Sealgate, whether over HTTP or on the command line.
 //!
 //! - `batch`: make many keys at once
-//! - `keys`: make, list, change, rotate and revoke keys
+//! - `keys`: make, list, change, rotate and revoke keys; `patch`: what may be changed of one
 //! - `tokens`: exchange a key for an access token, renew one, publish what verifies them
 //! - `verify`: who is calling, and may they
 //! - `sealing`: encrypt and decrypt for a line of keys
@@ -22,6 +22,7 @@ mod introspection;
 mod keys;
 mod login;
 mod logs;
+mod patch;
 mod questions;
 mod rate;
 mod sealed_by;
@@ -49,7 +50,6 @@ pub use self::login::{Login, PasswordSettings};
 pub use self::logs::{LogPage, Verified};
 pub use self::questions::Question;
 use self::questions::Questions;
-pub use self::rate::Allowance;
 use self::rate::RateLimits;
 pub use self::sealed_by::SealedBy;
 pub use self::sealing::{SealingOffer, TextSealed};
@@ -65,13 +65,14 @@ pub use self::verify::{Credential, Identity, Unsettled};
 use crate::audit::{Action, Actor, Chain, Event, Origin, Refusals, Sighting};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Denied, Error, Reason};
-use crate::guard::{self, AddressLimit, KnownAddresses, LoginGuard};
+use crate::guard::{AddressLimit, KnownAddresses, LoginGuard, TooMany};
 use crate::identity::IdentityProvider;
 use crate::key::{Environment, KeyHasher, KeyId};
 use crate::keyring::Keyring;
 use crate::master::MasterKey;
 use crate::password::Passwords;
 use crate::random::Random;
+pub use crate::rate::Allowance;
 use crate::revocation::Revocations;
 use crate::store::{Change, Commit, FeedPosition, Store, StoreError};
 use crate::tally::Tally;
@@ -97,8 +98,10 @@ pub struct Settings {
     pub audit_all_requests: bool,
     /// Most access tokens whose verification is remembered.
     pub token_cache: usize,
-    /// Requests a minute that an address may make where no credential is needed.
+    /// Requests a minute that an address may make for making and checking seal keys; any number if 0.
     pub anonymous_per_minute: u32,
+    /// Requests a minute that an address may make for public pages and documents; any number if 0.
+    pub public_per_minute: u32,
     /// Users' sessions.
     pub sessions: SessionSettings,
     /// Users' passwords.
@@ -118,6 +121,7 @@ impl Default for Settings {
             audit_all_requests: false,
             token_cache: 100_000,
             anonymous_per_minute: 60,
+            public_per_minute: 600,
             sessions: SessionSettings::default(),
             passwords: PasswordSettings::default(),
         }
@@ -187,7 +191,8 @@ pub struct Authority {
     /// Where users come from, if not from the store.
     directory: Option<Arc<dyn IdentityProvider>>,
     directory_places: Places,
-    anonymous: AddressLimit,
+    anonymous: Option<AddressLimit>,
+    public: Option<AddressLimit>,
     guard: LoginGuard,
     known_addresses: KnownAddresses,
     passwords: OnceCell<Passwords>,
@@ -228,6 +233,11 @@ impl Authority {
                 Arc::clone(&clock),
                 random.as_ref(),
                 settings.anonymous_per_minute,
+            ),
+            public: AddressLimit::new(
+                Arc::clone(&clock),
+                random.as_ref(),
+                settings.public_per_minute,
             ),
             guard: LoginGuard::new(Arc::clone(&clock), random.as_ref()),
             known_addresses: KnownAddresses::new(Arc::clone(&clock), random.as_ref()),
@@ -317,18 +327,27 @@ impl Authority {
         Ok(())
     }
 
-    /// Takes one request off what an address may do where no credential is needed.
+    /// Takes one request off what an address may do to make and check seal keys; nothing if there is no
+    /// limit.
     ///
     /// # Errors
     /// If it did too much.
-    pub fn spend_anonymous(&self, address: IpAddr) -> Result<guard::Allowance, Denied> {
-        self.anonymous.spend(address).map_err(|too_many| Denied {
-            reason: Reason::AddressLimited {
-                limit: self.settings.anonymous_per_minute,
-                retry_after: too_many.retry_after,
-            },
-            key_id: None,
-        })
+    pub fn spend_anonymous(&self, address: IpAddr) -> Result<Option<Allowance>, Denied> {
+        spend(self.anonymous.as_ref(), address)
+    }
+
+    /// Takes one request off what an address may do with public pages and documents; nothing if there
+    /// is no limit.
+    ///
+    /// # Errors
+    /// If it did too much.
+    pub fn spend_public(&self, address: IpAddr) -> Result<Option<Allowance>, Denied> {
+        spend(self.public.as_ref(), address)
+    }
+
+    /// Forgets what was used of limits that are whole again.
+    pub fn forget_unused_limits(&self) {
+        self.rates.forget_unused();
     }
 
     /// Puts a refusal on its way to the log; `origin` tells of the request, if it is like none that
@@ -431,6 +450,20 @@ fn refusal_record(denied: &Denied, time: Timestamp) -> Event {
         details.insert("username".to_owned(), username.into());
     }
     Event::new(time, action, denied.key_id, &actor).with_detail_map(details)
+}
+
+fn spend(limit: Option<&AddressLimit>, address: IpAddr) -> Result<Option<Allowance>, Denied> {
+    let Some(limit) = limit else {
+        return Ok(None);
+    };
+    let refused = |TooMany { retry_after }| Denied {
+        reason: Reason::AddressLimited {
+            limit: limit.per_minute(),
+            retry_after,
+        },
+        key_id: None,
+    };
+    limit.spend(address).map(Some).map_err(refused)
 }
 
 impl std::fmt::Debug for Authority {

@@ -18,6 +18,7 @@ pub use self::state::{IllegalTransition, KeyState, Status};
 use crate::clock::Timestamp;
 use crate::network::AllowList;
 use crate::permission::Permissions;
+use crate::rate::RateLimit;
 use crate::secret::Secret;
 
 /// A managed key's public identifier.
@@ -104,8 +105,8 @@ pub struct KeyRecord {
     pub is_admin: bool,
     /// The stage the key belongs to.
     pub environment: Environment,
-    /// Requests an hour; no limit if absent.
-    pub rate_limit: Option<u32>,
+    /// How often the key may be used; no limit if absent.
+    pub rate_limit: Option<RateLimit>,
     /// Where the key may be used from.
     pub allowed_ips: AllowList,
     /// Where in its life the key is.

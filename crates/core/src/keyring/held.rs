@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::key::{Environment, KeyId, KeyPrefix, KeyRecord, Status};
 use crate::network::AllowList;
 use crate::permission::Permissions;
+use crate::rate::RateLimit;
 
 /// Until when a condemned key is honoured; no expiry of an active key is as early.
 pub(super) const CONDEMNED: Timestamp = Timestamp::from_millis(i64::MIN);
@@ -20,8 +21,10 @@ pub struct Profile {
     pub is_admin: bool,
     /// The stage it belongs to.
     pub environment: Environment,
-    /// Requests an hour; no limit if absent.
-    pub rate_limit: Option<u32>,
+    /// How often it may be used; no limit if absent.
+    pub rate_limit: Option<RateLimit>,
+    /// The line of rotations whose limit it shares, of a key with a limit that replaced another.
+    limited_as: Option<KeyId>,
     /// Where it may be used from.
     pub allowed_ips: AllowList,
 }
@@ -33,6 +36,8 @@ impl Profile {
             is_admin: record.is_admin,
             environment: record.environment,
             rate_limit: record.rate_limit,
+            limited_as: (record.rate_limit.is_some() && record.lineage != record.id)
+                .then_some(record.lineage),
             allowed_ips: record.allowed_ips.clone(),
         }
     }
@@ -69,6 +74,13 @@ impl Held {
     #[must_use]
     pub fn is_honoured(&self, now: Timestamp) -> bool {
         now < self.honoured_until
+    }
+
+    /// Whose use of the limit counts: a key and those that replaced it have one limit together, so
+    /// that a rotation with a grace does not double it.
+    #[must_use]
+    pub fn limited_as(&self) -> KeyId {
+        self.profile.limited_as.unwrap_or(self.key_id)
     }
 
     /// Whether the key may be used from an address.

@@ -9,6 +9,7 @@ use sealgate_core::secret::SecretText;
 use sealgate_core::view::KeyView;
 use serde::Serialize;
 
+use super::rate_limit;
 use crate::exit::{Failure, Outcome};
 use crate::output::{Output, Style, date_time, print_line, relative, shown, thousands};
 
@@ -131,11 +132,7 @@ fn facts(key: &KeyView, now: Timestamp) -> Vec<(&'static str, Style, String)> {
         Some(("status", style(key.status), key.status.to_string())),
         plain("permissions", permissions(key)),
         plain("environment", key.environment.to_string()),
-        optional(
-            "rate limit",
-            key.rate_limit
-                .map(|n| format!("{} requests an hour", thousands(n.into()))),
-        ),
+        optional("rate limit", rate_limit::words(key)),
         optional(
             "allowed from",
             Some(key.allowed_ips.join(", ")).filter(|text| !text.is_empty()),

@@ -17,6 +17,8 @@ pub mod user;
 
 mod confirm;
 mod key;
+mod rate_limit;
+mod seconds;
 
 use std::io;
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ use sealgate_core::request::KeyPatch;
 
 use super::Context;
 use super::key::{Reference, print_facts};
+use super::rate_limit::RateLimit;
 use crate::account;
 use crate::exit::{Failure, Outcome};
 use crate::output::{Style, print_line, shown};
@@ -52,9 +53,9 @@ pub struct Args {
     #[arg(long, group = "expiry")]
     no_expiry: bool,
 
-    /// Requests an hour
-    #[arg(long, value_name = "NUMBER", group = "limit")]
-    rate_limit: Option<u32>,
+    /// Requests, and the time they are within: 100/1m, 10/30s, 5000/24h; without a time, that of before
+    #[arg(long, value_name = "LIMIT", group = "limit")]
+    rate_limit: Option<RateLimit>,
 
     /// Let it make any number of requests
     #[arg(long, group = "limit")]
@@ -117,8 +118,12 @@ impl Args {
             expires_in_days: self.expires_in_days,
             rate_limit: match self.rate_limit {
                 None if self.no_rate_limit => Some(None),
-                limit => limit.map(Some),
+                limit => limit.map(|limit| Some(limit.requests)),
             },
+            rate_limit_window_seconds: self
+                .rate_limit
+                .and_then(|limit| limit.window_seconds)
+                .map(Some),
             allowed_ips: (self.allow_any_ip || !self.allow_ip.is_empty()).then_some(self.allow_ip),
             is_active: (self.enable || self.disable).then_some(self.enable),
         }

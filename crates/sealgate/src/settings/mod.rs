@@ -236,6 +236,7 @@ impl Settings {
             audit_all_requests: self.audit.requests == Requests::All,
             token_cache: self.tokens.cache as usize,
             anonymous_per_minute: self.limits.anonymous_per_minute,
+            public_per_minute: self.limits.public_per_minute,
             sessions: self.sessions.core(),
             passwords: self.passwords.core(),
             ..authority::Settings::default()

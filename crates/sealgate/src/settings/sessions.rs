@@ -119,6 +119,9 @@ pub struct Limits {
     /// Requests a minute from one address for making and checking seal keys.
     #[serde(deserialize_with = "within::<1, 1_000_000, _>")]
     pub anonymous_per_minute: u32,
+    /// Requests a minute from one address for public pages and documents; any number if 0.
+    #[serde(deserialize_with = "within::<0, 1_000_000, _>")]
+    pub public_per_minute: u32,
 }
 
 impl Sessions {
@@ -256,6 +259,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             anonymous_per_minute: 60,
+            public_per_minute: 600,
         }
     }
 }

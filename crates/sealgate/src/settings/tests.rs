@@ -98,6 +98,10 @@ fn what_a_setting_cannot_be_is_refused_with_what_it_can_be() {
         ),
         ("tokens.cache = -1", "-1 is not between 0 and"),
         ("limits.anonymous_per_minute = 0", "0 is not between 1 and"),
+        (
+            "limits.public_per_minute = 1_000_001",
+            "not between 0 and 1000000",
+        ),
     ] {
         let refusal = refusal(toml);
         assert!(refusal.contains(says), "{toml}: {refusal}");

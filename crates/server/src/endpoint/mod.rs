@@ -41,8 +41,8 @@ const BODY: BodyLimit = BodyLimit(64 * 1024);
 /// The longest body of encrypt and decrypt.
 const SEALING_BODY: BodyLimit = BodyLimit(1024 * 1024);
 
-/// The endpoints that anybody may call.
-pub(crate) fn public() -> OpenApiRouter<Arc<Server>> {
+/// The pages and documents that anybody may read, each address so many times a minute.
+pub(crate) fn published() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::new()
         .routes(routes!(about::index::index))
         .routes(routes!(about::reference::reference))
@@ -50,6 +50,11 @@ pub(crate) fn public() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(about::jwks::jwks))
         .routes(routes!(about::paseto_keys::paseto_keys))
         .routes(routes!(about::security_txt::security_txt))
+}
+
+/// The endpoints that anybody may call, as often as they like: they are polled, and cost little.
+pub(crate) fn public() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::new()
         .routes(routes!(probe::health::health))
         .routes(routes!(probe::ready::ready))
         .routes(routes!(probe::metrics::metrics))

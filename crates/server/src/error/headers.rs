@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sealgate_core::error::Reason;
 
 use super::{CredentialKind, Problem};
-use crate::layer::rate_limit::{self, seconds};
+use crate::layer::rate_limit::{self, Policy, seconds};
 
 impl Problem {
     /// Adds the headers that the error has besides those of its body. `seal_key` is the header of seal
@@ -72,17 +72,15 @@ impl Problem {
 
 /// Says what the limit is that was reached.
 fn describe_limit(headers: &mut HeaderMap, reason: &Reason) {
-    let (policy, limit, retry_after) = match reason {
-        Reason::RateLimited { limit, retry_after } => (rate_limit::KEY, *limit, *retry_after),
-        Reason::AddressLimited { limit, retry_after } => {
-            (rate_limit::ADDRESS, *limit, *retry_after)
-        }
+    let (policy, retry_after) = match reason {
+        Reason::RateLimited { limit, retry_after } => (Policy::of_key(*limit), *retry_after),
+        Reason::AddressLimited { limit, retry_after } => (Policy::of_address(*limit), *retry_after),
         Reason::TooManyAttempts { retry_after, .. } => {
-            (rate_limit::login(*retry_after), 1, *retry_after)
+            (Policy::of_logins(*retry_after), *retry_after)
         }
         _ => return,
     };
-    rate_limit::describe(headers, &policy, limit, 0, seconds(retry_after));
+    rate_limit::describe(headers, &policy, 0, retry_after);
 }
 
 #[cfg(test)]

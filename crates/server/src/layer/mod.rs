@@ -9,6 +9,7 @@
 //! - [`catch_panic()`], [`timeout()`]: what goes wrong with a handler is a problem like any other
 //! - [`authenticate()`]: who is calling; around guarded routes alone, where it counts the use too;
 //!   [`authenticate_unless_session()`] where a session token will do as well
+//! - [`limit_address()`]: how often an address may ask, around public pages and documents
 //! - [`limit_body()`]: how long a body may be
 
 mod account;
@@ -18,6 +19,7 @@ mod body_limit;
 mod cors;
 mod count;
 mod envelope;
+mod limit_address;
 mod observe;
 mod protect;
 pub(crate) mod rate_limit;
@@ -30,6 +32,7 @@ pub(crate) use self::body_limit::{BodyLimit, limit_body};
 pub(crate) use self::cors::cors;
 pub(crate) use self::count::Use;
 pub(crate) use self::envelope::envelope;
+pub(crate) use self::limit_address::limit_address;
 pub(crate) use self::observe::{CallingKey, observe};
 pub(crate) use self::protect::protect;
 pub(crate) use self::recover::{catch_panic, timeout};

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sealgate_core::authority::Allowance;
-use sealgate_core::guard;
+use sealgate_core::rate::{Allowance, RateLimit};
 
 /// Requests within the time that the limit is counted over.
 pub(crate) const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -15,30 +14,40 @@ pub(crate) const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// What a limit is called, and the time it is counted over.
+/// What a limit is called, how many requests it lets through, and the time it is counted over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
     name: &'static str,
+    requests: u32,
     window_seconds: u64,
 }
 
-/// The limit of a key.
-pub(crate) const KEY: Policy = Policy {
-    name: "key",
-    window_seconds: 3_600,
-};
+impl Policy {
+    /// The limit of a key.
+    pub(crate) fn of_key(limit: RateLimit) -> Self {
+        Self {
+            name: "key",
+            requests: limit.requests(),
+            window_seconds: limit.window_seconds().into(),
+        }
+    }
 
-/// The limit of an address, where no credential is needed.
-pub(crate) const ADDRESS: Policy = Policy {
-    name: "address",
-    window_seconds: 60,
-};
+    /// The limit of an address, where no credential is needed.
+    pub(crate) const fn of_address(per_minute: u32) -> Self {
+        Self {
+            name: "address",
+            requests: per_minute,
+            window_seconds: 60,
+        }
+    }
 
-/// The limit of logins after too many failures: one try each time that the wait is over.
-pub(crate) fn login(wait: Duration) -> Policy {
-    Policy {
-        name: "login",
-        window_seconds: seconds(wait),
+    /// The limit of logins after too many failures: one try each time that the wait is over.
+    pub(crate) fn of_logins(wait: Duration) -> Self {
+        Self {
+            name: "login",
+            requests: 1,
+            window_seconds: seconds(wait),
+        }
     }
 }
 
@@ -48,42 +57,45 @@ pub(crate) fn seconds(wait: Duration) -> u64 {
     (wait.as_secs() + rounded_up).max(1)
 }
 
-/// Says what a served key has left. What was used comes back evenly over the window.
+/// Says what a served key has left.
 pub(crate) fn describe_allowance(headers: &mut HeaderMap, allowance: Allowance) {
-    let Allowance { limit, remaining } = allowance;
-    let used = u64::from(limit.saturating_sub(remaining));
-    let reset = (used * KEY.window_seconds).div_ceil(u64::from(limit.max(1)));
-    describe(headers, &KEY, limit, remaining, reset);
+    let policy = Policy::of_key(allowance.limit);
+    describe(
+        headers,
+        &policy,
+        allowance.remaining,
+        allowance.resets_after,
+    );
 }
 
 /// Says what a served address has left.
-pub(crate) fn describe_address(headers: &mut HeaderMap, allowance: guard::Allowance) {
-    let guard::Allowance {
-        limit,
-        remaining,
-        resets_after,
-    } = allowance;
-    describe(headers, &ADDRESS, limit, remaining, seconds(resets_after));
+pub(crate) fn describe_address(headers: &mut HeaderMap, allowance: Allowance) {
+    let policy = Policy::of_address(allowance.limit.requests());
+    describe(
+        headers,
+        &policy,
+        allowance.remaining,
+        allowance.resets_after,
+    );
 }
 
 /// Says what is left, and for how long.
-pub(crate) fn describe(
-    headers: &mut HeaderMap,
-    policy: &Policy,
-    limit: u32,
-    remaining: u32,
-    reset: u64,
-) {
+pub(crate) fn describe(headers: &mut HeaderMap, policy: &Policy, remaining: u32, reset: Duration) {
     let Policy {
         name,
+        requests,
         window_seconds,
     } = policy;
-    headers.insert(LIMIT, limit.into());
+    let reset = seconds(reset);
+    headers.insert(LIMIT, (*requests).into());
     headers.insert(REMAINING, remaining.into());
     headers.insert(RESET, reset.into());
     let fields = [
         (STATE, format!(r#""{name}";r={remaining};t={reset}"#)),
-        (POLICY, format!(r#""{name}";q={limit};w={window_seconds}"#)),
+        (
+            POLICY,
+            format!(r#""{name}";q={requests};w={window_seconds}"#),
+        ),
     ];
     for (name, text) in fields {
         // Letters, digits and a few marks are fit for a header.
@@ -105,15 +117,43 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_comes_back_evenly_over_the_hour() {
-        let mut headers = HeaderMap::new();
-        let allowance = Allowance {
-            limit: 100,
-            remaining: 99,
-        };
-        describe_allowance(&mut headers, allowance);
-        assert_eq!(headers[RESET], "36");
-        assert_eq!(headers[STATE], r#""key";r=99;t=36"#);
-        assert_eq!(headers[POLICY], r#""key";q=100;w=3600"#);
+    fn what_is_left_is_told_with_the_window_it_is_left_of() {
+        for (requests, window, remaining, resets_after, told) in [
+            (
+                100,
+                3_600,
+                99,
+                36_000,
+                ["36", r#""key";r=99;t=36"#, r#""key";q=100;w=3600"#],
+            ),
+            (
+                100,
+                60,
+                99,
+                600,
+                ["1", r#""key";r=99;t=1"#, r#""key";q=100;w=60"#],
+            ),
+            (
+                5,
+                86_400,
+                0,
+                86_400_000,
+                ["86400", r#""key";r=0;t=86400"#, r#""key";q=5;w=86400"#],
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            let allowance = Allowance {
+                limit: RateLimit::new(requests, window).unwrap(),
+                remaining,
+                resets_after: Duration::from_millis(resets_after),
+            };
+            describe_allowance(&mut headers, allowance);
+            assert_eq!(headers[LIMIT], requests.to_string());
+            assert_eq!(headers[REMAINING], remaining.to_string());
+            assert_eq!(
+                [RESET, STATE, POLICY].map(|name| headers[name].clone()),
+                told
+            );
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sealgate_core::error::{Denied, LoginFailure, Reason};
 use sealgate_core::permission::Permission;
+use sealgate_core::rate::RateLimit;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::{
     ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type, example::ExampleBuilder,
@@ -110,7 +111,7 @@ fn catalogue() -> Vec<Entry> {
 fn refusals() -> Vec<Entry> {
     let retry_after = Duration::from_secs(4);
     let rate_limited = denied(Reason::RateLimited {
-        limit: 1_000,
+        limit: RateLimit::new(1_000, 3_600).expect("neither number is out of bounds"),
         retry_after,
     });
     let too_many_attempts = denied(Reason::TooManyAttempts {

@@ -144,6 +144,14 @@ async fn a_bad_patch_is_refused_and_changes_nothing() {
         (r#"{"expires_at":"2001-01-01T00:00:00Z"}"#, "expires_at: "),
         (r#"{"expires_at":null,"expires_in_days":1}"#, "expires_at: "),
         (r#"{"rate_limit":0}"#, "rate_limit: "),
+        (
+            r#"{"rate_limit_window_seconds":60}"#,
+            "rate_limit_window_seconds: there is no limit",
+        ),
+        (
+            r#"{"rate_limit":null,"rate_limit_window_seconds":60}"#,
+            "rate_limit_window_seconds: there is no limit",
+        ),
         (r#"{"name":"b","permissions":"nonsense"}"#, "permissions: "),
     ] {
         let answer = patch(&path)

@@ -30,6 +30,7 @@ async fn a_created_key_is_shown_once_and_works_at_once() {
     assert_eq!(key["name"], "Production API Key");
     assert_eq!(key["prefix"], text[..8]);
     assert_eq!(key["rate_limit"], 100);
+    assert_eq!(key["rate_limit_window_seconds"], 3_600);
     assert_eq!(key["allowed_ips"], json!(["192.0.2.0/24"]));
     assert_eq!(text.len(), 50);
 
@@ -166,6 +167,7 @@ async fn a_key_is_changed_where_the_patch_says_so_and_nowhere_else() {
         match field.as_str() {
             "name" => assert_eq!(value, "renamed"),
             "rate_limit" => assert_eq!(value, 5),
+            "rate_limit_window_seconds" => assert_eq!(value, 3_600),
             "is_active" => assert_eq!(value, false),
             "status" => assert_eq!(value, "disabled"),
             "rotation_due_at" => assert_eq!(value, &Value::Null),
@@ -185,6 +187,7 @@ async fn a_key_is_changed_where_the_patch_says_so_and_nowhere_else() {
         .await
         .ok();
     assert_eq!(after["rate_limit"], Value::Null);
+    assert_eq!(after["rate_limit_window_seconds"], Value::Null);
     get("/api/auth/profile")
         .key(&key.text)
         .send(&world)

@@ -11,6 +11,7 @@ mod guessing;
 mod input;
 mod introspection;
 mod keys;
+mod limits;
 mod protocol;
 mod seal_keys;
 mod sealing_keys;

@@ -5,6 +5,7 @@ use sealgate_core::clock::Timestamp;
 use sealgate_core::key::{KeyHash, KeyId, KeyPrefix, KeyRecord, KeyState, Salt, Status};
 use sealgate_core::network::AllowList;
 use sealgate_core::permission::Permissions;
+use sealgate_core::rate::{DEFAULT_WINDOW_SECONDS, RateLimit};
 use sealgate_core::store::{Change, Cursor, Keys, StoreError, fold};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -21,7 +22,7 @@ use crate::cipher::{ColumnCipher, Place};
 macro_rules! settings {
     () => {
         "prefix, salt, hash, token_secret, name, description, permissions, is_admin, environment, \
-         rate_limit, allowed_ips, status, rotated_to, grace_until, revoked_at, revoke_reason, \
+         rate_limit, rate_limit_window_seconds, allowed_ips, status, rotated_to, grace_until, revoked_at, revoke_reason, \
          created_at, expires_at, rotated_from, lineage"
     };
 }
@@ -41,10 +42,10 @@ macro_rules! columns {
 pub(super) use {columns, settings};
 
 /// How many columns [`columns`] are.
-pub const COLUMNS: usize = 24;
+pub const COLUMNS: usize = 25;
 
 /// How many columns [`settings`] are, the folded name with them.
-const SETTINGS: usize = 21;
+const SETTINGS: usize = 22;
 
 const INSERT: Bulk = Bulk {
     head: concat!(
@@ -242,6 +243,9 @@ fn bind_settings<'q>(
     let (id, vouches) = (key.id.to_string(), Rights::of(key, version).to_bytes());
     let token_secret = cipher.seal(token_secret_of(&id, &vouches), key.token_secret.expose());
     let state = StateColumns::from(&key.state);
+    let window_seconds = key
+        .rate_limit
+        .map_or(DEFAULT_WINDOW_SECONDS, RateLimit::window_seconds);
     statement
         .bind(key.prefix.as_str())
         .bind(&key.salt.0[..])
@@ -252,7 +256,8 @@ fn bind_settings<'q>(
         .bind(key.permissions.as_str())
         .bind(key.is_admin)
         .bind(key.environment.as_str())
-        .bind(key.rate_limit)
+        .bind(key.rate_limit.map(RateLimit::requests))
+        .bind(window_seconds)
         .bind(key.allowed_ips.entries().collect::<Vec<_>>().join(" "))
         .bind(key.state.status().as_str())
         .bind(state.rotated_to.map(|id| id.to_string()))
@@ -279,7 +284,7 @@ fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<KeyRecord, Failure> {
     let permissions = Permissions::parse(columns.take()?).map_err(|_| columns.wrong())?;
     let is_admin = columns.take()?;
     let environment = columns.parsed()?;
-    let rate_limit = columns.optional_number()?;
+    let rate_limit = read_rate_limit(&mut columns)?;
     let allowed_ips = read_networks(columns.take()?).ok_or_else(|| columns.wrong())?;
     let state = read_state(&mut columns)?;
     let created_at = columns.time()?;
@@ -338,6 +343,16 @@ const fn token_secret_of<'a>(id: &'a str, vouches: &'a [u8]) -> Place<'a> {
         row: id,
         vouches,
     }
+}
+
+/// A limit and its window. Without a limit the window means nothing.
+fn read_rate_limit(columns: &mut Columns<'_>) -> Result<Option<RateLimit>, Failure> {
+    let requests: Option<u32> = columns.optional_number()?;
+    let window_seconds = columns.number()?;
+    requests
+        .map(|requests| RateLimit::new(requests, window_seconds))
+        .transpose()
+        .map_err(|_| columns.wrong())
 }
 
 fn read_networks(text: &str) -> Option<AllowList> {

@@ -4,6 +4,7 @@ use sealgate_core::clock::Timestamp;
 use sealgate_core::key::{Environment, KeyHash, KeyId, KeyPrefix, KeyRecord, KeyState, Salt};
 use sealgate_core::network::AllowList;
 use sealgate_core::permission::Permissions;
+use sealgate_core::rate::{DEFAULT_WINDOW_SECONDS, RateLimit};
 
 use crate::cipher::Fields;
 
@@ -17,7 +18,7 @@ pub struct Rights<'a> {
     pub permissions: &'a Permissions,
     pub is_admin: bool,
     pub environment: Environment,
-    pub rate_limit: Option<u32>,
+    pub rate_limit: Option<RateLimit>,
     pub allowed_ips: &'a AllowList,
     pub state: &'a KeyState,
     pub created_at: Timestamp,
@@ -63,7 +64,7 @@ impl<'a> Rights<'a> {
         fields.push(self.permissions.as_str());
         fields.push([u8::from(self.is_admin)]);
         fields.push(self.environment.as_str());
-        fields.push_or_not(self.rate_limit.map(u32::to_be_bytes));
+        fields.push_or_not(self.rate_limit.map(limit_to_bytes));
         fields.push(self.state.status().as_str());
         for time in [Some(self.created_at), self.expires_at]
             .into_iter()
@@ -82,8 +83,18 @@ impl<'a> Rights<'a> {
     }
 }
 
+/// The number, and the window unless it is the hour that was the only one before schema 3.
+fn limit_to_bytes(limit: RateLimit) -> Vec<u8> {
+    let mut bytes = limit.requests().to_be_bytes().to_vec();
+    if limit.window_seconds() != DEFAULT_WINDOW_SECONDS {
+        bytes.extend(limit.window_seconds().to_be_bytes());
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fmt::Write as _;
 
     use super::*;
@@ -97,7 +108,7 @@ mod tests {
             salt: Salt([0x11; 16]),
             hash: KeyHash::new([0x22; 32]),
             is_admin: true,
-            rate_limit: Some(5),
+            rate_limit: RateLimit::new(5, 3_600).ok(),
             allowed_ips: AllowList::parse(&["10.0.0.0/8", "::1"]).unwrap(),
             state: KeyState::Rotated {
                 to: id(3),
@@ -134,5 +145,20 @@ mod tests {
             hex
         });
         assert_eq!(hex, fields.concat());
+    }
+
+    #[test]
+    fn a_secret_vouches_for_the_window_of_a_limit() {
+        let bytes = |limit: Option<RateLimit>| {
+            let key = KeyRecord {
+                rate_limit: limit,
+                ..key(1)
+            };
+            Rights::of(&key, 1).to_bytes()
+        };
+        let limits = [(5, 1), (5, 60), (5, 3_600), (60, 5), (1, 1)];
+        let limits = limits.map(|(requests, window)| RateLimit::new(requests, window).ok());
+        let told: BTreeSet<_> = limits.into_iter().chain([None]).map(bytes).collect();
+        assert_eq!(told.len(), 6);
     }
 }

@@ -19,6 +19,7 @@ use crate::cipher::{ColumnCipher, WrappedKey};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_users.sql"),
+    include_str!("../../migrations/sqlite/0003_rate_limit_window.sql"),
 ];
 
 /// The newest version this program knows.

@@ -3,6 +3,7 @@
 use sealgate_core::key::{Environment, KeyPrefix, KeyRecord, KeyState};
 use sealgate_core::network::AllowList;
 use sealgate_core::permission::Permissions;
+use sealgate_core::rate::RateLimit;
 use sealgate_core::secret::Secret;
 use sealgate_core::store::{Commit, StoreError};
 
@@ -12,7 +13,11 @@ use super::{BIRTH, Engine, change};
 pub async fn every_field_of_a_key_in_every_state_reads_back(engine: impl Engine) {
     let store = engine.open().await;
     for (number, state) in (0_u32..).zip(states()) {
-        for record in [key(10 * number), full_key(10 * number + 1)] {
+        let another_window = KeyRecord {
+            rate_limit: RateLimit::new(7, 2_592_000).ok(),
+            ..key(10 * number + 2)
+        };
+        for record in [key(10 * number), full_key(10 * number + 1), another_window] {
             let record = KeyRecord {
                 state: state.clone(),
                 ..record
@@ -48,7 +53,7 @@ pub async fn an_update_writes_every_setting_but_the_uses_and_the_version_grows(
             permissions: Permissions::parse("").unwrap(),
             is_admin: false,
             environment: Environment::Development,
-            rate_limit: Some(5),
+            rate_limit: RateLimit::new(5, 60).ok(),
             allowed_ips: AllowList::parse(&["::1"]).unwrap(),
             expires_at: None,
             last_used_at: None,
@@ -233,7 +238,7 @@ pub async fn health_counts_keys_active_admins_and_records(engine: impl Engine) {
         (health.keys, health.active_admins, health.audit_records),
         (3, 1, 2)
     );
-    assert_eq!(health.schema, 2);
+    assert_eq!(health.schema, 3);
     assert!(
         health.engine.contains(char::is_numeric),
         "{}",

@@ -9,6 +9,7 @@ use sealgate_core::network::AllowList;
 use sealgate_core::password::PasswordHash;
 use sealgate_core::permission::Permissions;
 use sealgate_core::random::{SeededRandom, array, uuid};
+use sealgate_core::rate::RateLimit;
 use sealgate_core::revocation::{Revocation, Subject};
 use sealgate_core::secret::Secret;
 use sealgate_core::store::{Change, DataKey, SessionKeyRecord, SigningKeyRecord};
@@ -58,7 +59,7 @@ pub fn full_key(number: u32) -> KeyRecord {
         permissions: Permissions::parse("api:read token:* *").unwrap(),
         is_admin: true,
         environment: Environment::Testing,
-        rate_limit: Some(u32::MAX),
+        rate_limit: RateLimit::new(u32::MAX, 3_600).ok(),
         allowed_ips: AllowList::parse(&["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]).unwrap(),
         expires_at: Some(BIRTH.plus_days(90)),
         rotated_from: Some(key(number + 1).id),

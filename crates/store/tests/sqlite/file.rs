@@ -87,7 +87,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         refusal,
         StoreError::NewerSchema {
             found: 999,
-            known: 2
+            known: 3
         }
     );
     assert_eq!(

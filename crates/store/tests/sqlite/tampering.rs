@@ -2,6 +2,7 @@
 
 use sealgate_core::key::{KeyRecord, KeyState};
 use sealgate_core::network::AllowList;
+use sealgate_core::rate::RateLimit;
 use sealgate_core::secret::Secret;
 use sealgate_core::store::{Change, Commit, DataKey, KeyQuery, Keys, SigningKeyRecord, Store as _};
 use zeroize::Zeroizing;
@@ -186,6 +187,7 @@ async fn a_damaged_value_is_an_error_that_names_its_column_and_not_the_value() {
         ("permissions", "'no permission'"),
         ("environment", "'moon'"),
         ("rate_limit", "-1"),
+        ("rate_limit_window_seconds", "-1"),
         ("allowed_ips", "'10.0.0.0/99'"),
         ("status", "'undead'"),
         ("lineage", "'x'"),
@@ -274,6 +276,9 @@ async fn a_key_given_rights_or_life_behind_the_stores_back_is_refused() {
         "environment = 'testing'",
         "allowed_ips = ''",
         "rate_limit = NULL",
+        "rate_limit = 6",
+        "rate_limit_window_seconds = 1",
+        "rate_limit_window_seconds = 3600",
         "status = 'active', revoked_at = NULL",
         "expires_at = NULL",
         "expires_at = 9000000000000",
@@ -291,7 +296,7 @@ async fn a_key_given_rights_or_life_behind_the_stores_back_is_refused() {
                 rotated_to: None,
             },
             expires_at: Some(BIRTH.plus_days(1)),
-            rate_limit: Some(5),
+            rate_limit: RateLimit::new(5, 60).ok(),
             allowed_ips: AllowList::parse(&["10.0.0.0/8"]).unwrap(),
             ..key(n)
         };

@@ -1,15 +1,18 @@
 //! A store of an earlier schema: it opens, and what was in it is whole.
 
+use sealgate_core::key::KeyRecord;
+use sealgate_core::rate::RateLimit;
 use sealgate_core::store::{Change, FeedPosition, Store as _};
 
 use crate::conformance::log::assert_whole;
 use crate::conformance::records::{
-    data_key, full_key, insert, insert_user, key, revoked_token, session_key, signing_key, user,
+    data_key, full_key, insert, insert_user, key, revoked_token, session_key, signing_key, update,
+    user,
 };
 use crate::{Place, commit};
 
 /// The tables of schema 1 but `meta`.
-const TABLES: [&str; 8] = [
+const TABLES_OF_1: [&str; 8] = [
     "data_encryption_key",
     "api_key",
     "audit",
@@ -20,18 +23,38 @@ const TABLES: [&str; 8] = [
     "signing_key",
 ];
 
+/// The tables that schema 2 added.
+const TABLES_OF_2: [&str; 4] = ["user_account", "revocation", "session_key", "known_address"];
+
+const FIRST: &str = include_str!("../../migrations/sqlite/0001_first.sql");
+const USERS: &str = include_str!("../../migrations/sqlite/0002_users.sql");
+
 /// Builds a store of schema 1 from that version's own SQL, with the content of a newer one.
 async fn schema_1_with_content_of(newer: &Place) -> Place {
+    let meta = "(only, schema_version, key_count, feed_floor) SELECT 1, 1, key_count, feed_floor";
+    older_with_content_of(newer, FIRST, &TABLES_OF_1, meta).await
+}
+
+/// Builds a store of schema 2 from that version's own SQL, with the content of a newer one.
+async fn schema_2_with_content_of(newer: &Place) -> Place {
+    let meta = "(only, schema_version, key_count, feed_floor, user_count) \
+                SELECT 1, 2, key_count, feed_floor, user_count";
+    let tables = [&TABLES_OF_1[..], &TABLES_OF_2].concat();
+    older_with_content_of(newer, &format!("{FIRST} {USERS}"), &tables, meta).await
+}
+
+async fn older_with_content_of(newer: &Place, schema: &str, tables: &[&str], meta: &str) -> Place {
     let place = Place::new();
-    let copies: Vec<String> = TABLES
+    // What schema 3 added.
+    let column = "ALTER TABLE api_key DROP COLUMN rate_limit_window_seconds";
+    newer.tamper(column).await;
+    let copies: Vec<String> = tables
         .iter()
         .map(|table| format!("INSERT INTO main.{table} SELECT * FROM newer.{table};"))
         .collect();
     let sql = format!(
-        "PRAGMA journal_mode = WAL; {} ATTACH '{}' AS newer; {} \
-         INSERT INTO main.meta (only, schema_version, key_count, feed_floor) \
-         SELECT 1, 1, key_count, feed_floor FROM newer.meta;",
-        include_str!("../../migrations/sqlite/0001_first.sql"),
+        "PRAGMA journal_mode = WAL; {schema} ATTACH '{}' AS newer; {} \
+         INSERT INTO main.meta {meta} FROM newer.meta;",
         newer.file().display(),
         copies.concat()
     );
@@ -54,7 +77,7 @@ async fn a_store_of_schema_1_keeps_its_keys_and_its_log() {
 
     let store = place.open().await;
     let health = store.health().await.unwrap();
-    assert_eq!((health.schema, health.keys, health.users), (2, 2, 0));
+    assert_eq!((health.schema, health.keys, health.users), (3, 2, 0));
     assert_eq!(store.key(key(1).id).await.unwrap(), Some(key(1)));
     assert_eq!(store.key(key(2).id).await.unwrap(), Some(full_key(2)));
     assert_eq!(
@@ -109,4 +132,64 @@ async fn a_process_of_schema_1_goes_on_working_after_the_upgrade() {
     let feed = store.feed_since(begin, 100).await.unwrap();
     assert!(feed.signing_keys && feed.revocations == [revoked_token(1, 60)]);
     assert_eq!(store.health().await.unwrap().keys, 2);
+}
+
+/// The columns of a key in schema 2.
+const KEY_OF_2: &str = "id, prefix, salt, hash, token_secret, name, name_folded, description, \
+    permissions, is_admin, environment, rate_limit, allowed_ips, status, rotated_to, grace_until, \
+    revoked_at, revoke_reason, created_at, expires_at, rotated_from, lineage, last_used_at, \
+    use_count, version";
+
+fn limited(number: u32, window_seconds: u32) -> KeyRecord {
+    KeyRecord {
+        rate_limit: RateLimit::new(5, window_seconds).ok(),
+        ..key(number)
+    }
+}
+
+#[tokio::test]
+async fn the_limits_of_a_store_of_schema_2_are_of_an_hour_and_can_be_changed() {
+    let newer = Place::new();
+    let store = newer.open().await;
+    let before = [key(1), limited(2, 3_600), full_key(3)];
+    commit(&store, before.iter().map(insert)).await;
+    commit(&store, [insert_user(&user(1))]).await;
+    store.close().await;
+    let place = schema_2_with_content_of(&newer).await;
+
+    let store = place.open().await;
+    let health = store.health().await.unwrap();
+    assert_eq!((health.schema, health.keys, health.users), (3, 3, 1));
+    for key in &before {
+        assert_eq!(store.key(key.id).await.unwrap().as_ref(), Some(key));
+    }
+    assert_eq!(store.user("user-1").await.unwrap(), Some(user(1)));
+    assert_eq!(assert_whole(&store).await, 1 + 2);
+
+    commit(&store, [update(&limited(2, 60)), insert(&limited(4, 1))]).await;
+    let changed = KeyRecord {
+        version: 2,
+        ..limited(2, 60)
+    };
+    store.close().await;
+    let again = place.open().await;
+    assert_eq!(again.key(key(2).id).await.unwrap(), Some(changed));
+    assert_eq!(again.key(key(4).id).await.unwrap(), Some(limited(4, 1)));
+}
+
+#[tokio::test]
+async fn what_a_process_of_schema_2_writes_after_the_upgrade_is_read() {
+    let place = Place::new();
+    let store = place.open().await;
+    let keys = [key(1), limited(2, 3_600)];
+    commit(&store, keys.iter().map(insert)).await;
+    // It names the columns it knows; the rows are those that it would have written.
+    let sql = format!(
+        "CREATE TEMP TABLE old AS SELECT {KEY_OF_2} FROM api_key; DELETE FROM api_key; \
+         INSERT INTO api_key ({KEY_OF_2}) SELECT * FROM old;"
+    );
+    place.tamper(&sql).await;
+    for key in keys {
+        assert_eq!(store.key(key.id).await.unwrap(), Some(key));
+    }
 }

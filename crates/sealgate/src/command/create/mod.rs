@@ -9,6 +9,7 @@ use sealgate_core::request::KeyRequest;
 
 use super::Context;
 use super::key::{Made, not_shown, print_once};
+use super::rate_limit::RateLimit;
 use crate::account;
 use crate::cli;
 use crate::exit::Outcome;
@@ -60,9 +61,10 @@ pub struct Args {
     #[arg(long, value_parser = cli::environments())]
     environment: Option<Environment>,
 
-    /// Requests an hour; any number if absent
-    #[arg(long, value_name = "NUMBER")]
-    rate_limit: Option<u32>,
+    /// Requests, and the time they are within: 100/1m, 10/30s, 5000/24h; 100 is for an hour; any number if
+    /// absent
+    #[arg(long, value_name = "LIMIT")]
+    rate_limit: Option<RateLimit>,
 
     /// An address or network it may be used from; repeat it for more
     #[arg(long, value_name = "ADDRESS")]
@@ -112,7 +114,8 @@ impl Args {
             expires_in_days: self.expires_in_days,
             is_admin: self.admin,
             environment: self.environment,
-            rate_limit: self.rate_limit,
+            rate_limit: self.rate_limit.map(|limit| limit.requests),
+            rate_limit_window_seconds: self.rate_limit.and_then(|limit| limit.window_seconds),
             allowed_ips: self.allow_ip,
             api_key: None,
         }

@@ -4,7 +4,7 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::openapi::Always;
+use crate::openapi::{Always, Limited};
 
 /// What this is.
 #[derive(Serialize, ToSchema)]
@@ -25,7 +25,7 @@ pub(crate) struct Index {
     get,
     path = "/",
     tag = "About",
-    responses((status = 200, description = "Where to read on", body = Index), Always),
+    responses((status = 200, description = "Where to read on", body = Index), Limited, Always),
 )]
 pub(crate) async fn index() -> Json<Index> {
     Json(Index {

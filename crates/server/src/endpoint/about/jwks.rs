@@ -7,7 +7,7 @@ use http::HeaderName;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::app::Server;
-use crate::openapi::Always;
+use crate::openapi::{Always, Limited};
 
 /// A new key signs at once, and whoever meets a `kid` that it does not know asks again.
 pub(super) const CACHE: &str = "public, max-age=300";
@@ -27,6 +27,7 @@ pub(super) const CACHE: &str = "public, max-age=300";
             content_type = "application/jwk-set+json",
             example = json!({"keys": []}),
         ),
+        Limited,
         Always,
     ),
 )]

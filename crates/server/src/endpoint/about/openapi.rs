@@ -8,7 +8,7 @@ use http::HeaderName;
 use http::header::CONTENT_TYPE;
 
 use crate::app::Server;
-use crate::openapi::Always;
+use crate::openapi::{Always, Limited};
 
 /// Show the OpenAPI document
 ///
@@ -24,6 +24,7 @@ use crate::openapi::Always;
             body = Object,
             content_type = "application/json",
         ),
+        Limited,
         Always,
     ),
 )]

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::jwks::CACHE;
 use crate::app::Server;
-use crate::openapi::Always;
+use crate::openapi::{Always, Limited};
 
 /// The public keys of session tokens.
 #[derive(Serialize, ToSchema)]
@@ -29,7 +29,7 @@ pub(crate) struct SessionKeys {
     get,
     path = "/.well-known/paseto-keys.json",
     tag = "About",
-    responses((status = 200, description = "The keys", body = SessionKeys), Always),
+    responses((status = 200, description = "The keys", body = SessionKeys), Limited, Always),
 )]
 pub(crate) async fn paseto_keys(
     State(server): State<Arc<Server>>,

@@ -4,7 +4,7 @@ use axum::response::Html;
 use http::HeaderName;
 use http::header::CONTENT_SECURITY_POLICY;
 
-use crate::openapi::Always;
+use crate::openapi::{Always, Limited};
 use crate::reference::PAGE;
 
 /// Show the API reference
@@ -16,6 +16,7 @@ use crate::reference::PAGE;
     tag = "About",
     responses(
         (status = 200, description = "The page", body = String, content_type = "text/html"),
+        Limited,
         Always,
     ),
 )]

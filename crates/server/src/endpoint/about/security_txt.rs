@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 
 use crate::app::{HttpSettings, Server};
 use crate::error::Problem;
-use crate::openapi::{Absent, Always};
+use crate::openapi::{Absent, Always, Limited};
 
 /// Tell where to report vulnerabilities
 ///
@@ -27,6 +27,7 @@ use crate::openapi::{Absent, Always};
             example = "Contact: mailto:security@example.com\nExpires: 2027-01-01T00:00:00Z\n",
         ),
         Absent,
+        Limited,
         Always,
     ),
 )]

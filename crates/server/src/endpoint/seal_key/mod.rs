@@ -6,7 +6,7 @@ pub(super) mod validate;
 
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
-use sealgate_core::guard::Allowance;
+use sealgate_core::rate::Allowance;
 use serde::Serialize;
 
 use crate::app::Server;
@@ -15,13 +15,15 @@ use crate::layer::arrival::Arrival;
 use crate::layer::rate_limit::describe_address;
 
 /// Takes one request off what the address may do.
-fn spend(server: &Server, arrival: &Arrival) -> Result<Allowance, Problem> {
+fn spend(server: &Server, arrival: &Arrival) -> Result<Option<Allowance>, Problem> {
     Ok(server.authority.spend_anonymous(arrival.address)?)
 }
 
 /// An answer that says what the address has left.
-fn answer(body: impl Serialize, allowance: Allowance) -> Response {
+fn answer(body: impl Serialize, allowance: Option<Allowance>) -> Response {
     let mut response = Json(body).into_response();
-    describe_address(response.headers_mut(), allowance);
+    if let Some(allowance) = allowance {
+        describe_address(response.headers_mut(), allowance);
+    }
     response
 }
