@@ -9,6 +9,7 @@ mod tls;
 
 pub use crate::http::{Format, HttpOptions, HttpUpstream};
 pub use crate::ldap::{Ldap, LdapOptions, UserLookup};
+pub use crate::tls::{client_config, trusting_nobody};
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! TLS towards a directory: whose certificates are trusted. They are always verified.
+//! TLS towards a directory or another service: whose certificates are trusted. They are always verified.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 ///
 /// # Errors
 /// If there is no certificate to trust.
-pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let roots = match ca_file {
         Some(path) => roots_of_file(path)?,
         None => roots_of_the_system()?,
@@ -29,7 +29,7 @@ pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, Stri
 ///
 /// # Errors
 /// If TLS cannot be set up at all.
-pub(crate) fn trusting_nobody() -> Result<ClientConfig, String> {
+pub fn trusting_nobody() -> Result<ClientConfig, String> {
     trusting(RootCertStore::empty())
 }
 

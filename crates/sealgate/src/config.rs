@@ -185,6 +185,8 @@ fn resolve_paths(table: &mut Table, directory: &Path) {
     if let Some(Value::Table(tls)) = table.get_mut("tls") {
         tls.iter_mut().for_each(|(_, value)| resolve(value));
     }
+    let gateway = table.get_mut("gateway");
+    gateway.and_then(|it| it.get_mut("ca_file")).map(resolve);
     for (backend, name) in [
         ("http", "ca_file"),
         ("ldap", "ca_file"),

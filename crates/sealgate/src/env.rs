@@ -273,6 +273,29 @@ pub const SETTINGS: &[Variable] = &[
         "identity_headers.environment",
         Kind::Text,
     ),
+    variable("SEALGATE_GATEWAY_UPSTREAM", "gateway.upstream", Kind::Text),
+    variable("SEALGATE_GATEWAY_LISTEN", "gateway.listen", Kind::Text),
+    variable(
+        "SEALGATE_GATEWAY_PRESERVE_HOST",
+        "gateway.preserve_host",
+        Kind::Switch,
+    ),
+    variable(
+        "SEALGATE_GATEWAY_CONNECT_TIMEOUT_SECONDS",
+        "gateway.connect_timeout_seconds",
+        Kind::Number,
+    ),
+    variable(
+        "SEALGATE_GATEWAY_RESPONSE_TIMEOUT_SECONDS",
+        "gateway.response_timeout_seconds",
+        Kind::Number,
+    ),
+    variable(
+        "SEALGATE_GATEWAY_KEEP_CREDENTIALS",
+        "gateway.keep_credentials",
+        Kind::Switch,
+    ),
+    variable("SEALGATE_GATEWAY_CA_FILE", "gateway.ca_file", Kind::Text),
     variable(
         "SEALGATE_LIMITS_ANONYMOUS_PER_MINUTE",
         "limits.anonymous_per_minute",

@@ -15,6 +15,7 @@ mod data_dir;
 mod directory;
 mod env;
 mod exit;
+mod gateway;
 mod master_key;
 mod metrics;
 mod output;

@@ -61,6 +61,10 @@ fn describe() {
         "sealgate_bare_errors_total",
         "What clients sent that is no request, by fault"
     );
+    ::metrics::describe_counter!(
+        "sealgate_upstream_failures_total",
+        "What went wrong with the service behind the gateway, by kind"
+    );
     ::metrics::describe_gauge!("sealgate_open_connections", "Connections that are open");
     ::metrics::describe_gauge!(
         "sealgate_feed_lag_seconds",

@@ -22,6 +22,8 @@ pub fn start(log: &Log) {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
+    // What goes wrong behind the gateway is logged once, with the request's identifier.
+    let levels = levels.with_target("axum_reverse_proxy", LevelFilter::OFF);
     install(levels, is_json);
 }
 

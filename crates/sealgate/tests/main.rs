@@ -8,6 +8,7 @@ mod doctor;
 mod documentation;
 mod durability;
 mod forward_auth;
+mod gateway;
 mod gomaluum;
 mod guessing;
 mod guide;

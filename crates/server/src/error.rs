@@ -110,6 +110,11 @@ pub enum Problem {
     DirectoryUnavailable(String),
     /// Something is away; the first text is for the caller, the second for the log.
     Unavailable(Cow<'static, str>, String),
+    /// The service behind the gateway does not answer as it has to; the first text is for the caller,
+    /// the second for the log.
+    BadGateway(&'static str, String),
+    /// The service behind the gateway does not answer in time.
+    GatewayTimeout(Duration),
     /// Something is broken; the text is for the log.
     Internal(String),
 }
@@ -182,6 +187,8 @@ impl Problem {
             Self::Busy(_) => "busy",
             Self::DirectoryUnavailable(_) => "directory_unavailable",
             Self::Unavailable(..) => "service_unavailable",
+            Self::BadGateway(..) => "bad_gateway",
+            Self::GatewayTimeout(_) => "gateway_timeout",
             Self::Internal(_) => "internal_error",
         }
     }
@@ -210,6 +217,8 @@ impl Problem {
             Self::Busy(_) | Self::DirectoryUnavailable(_) | Self::Unavailable(..) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::BadGateway(..) => StatusCode::BAD_GATEWAY,
+            Self::GatewayTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -247,6 +256,11 @@ impl Problem {
                 "The user directory cannot be used at the moment".into()
             }
             Self::Unavailable(message, _) => message.as_ref().into(),
+            Self::BadGateway(message, _) => (*message).into(),
+            Self::GatewayTimeout(limit) => {
+                let seconds = limit.as_secs();
+                format!("the service behind this gateway did not answer within {seconds} s").into()
+            }
             Self::Internal(_) => {
                 "something went wrong here; the operator finds it under the request_id".into()
             }
@@ -271,7 +285,9 @@ impl Problem {
         match self {
             Self::DirectoryUnavailable(detail)
             | Self::Unavailable(_, detail)
+            | Self::BadGateway(_, detail)
             | Self::Internal(detail) => Some(detail),
+            Self::GatewayTimeout(_) => Some("the service did not answer in time"),
             _ => None,
         }
     }

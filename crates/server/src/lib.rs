@@ -5,6 +5,7 @@
 //! - `endpoint`: one file for each endpoint: its shapes, its description, its handler
 //! - `extract`: what handlers take: parsed input, checked callers
 //! - `gate`: may a request to somebody else's API go through
+//! - `gateway`: a reverse proxy in front of somebody else's API
 //! - `layer`: what happens around every handler
 //! - [`error`]: the one place where a problem becomes an answer
 //! - [`openapi`], `reference`: the API described, for programs and for people
@@ -17,6 +18,7 @@ mod endpoint;
 pub mod error;
 mod extract;
 mod gate;
+mod gateway;
 mod layer;
 pub mod openapi;
 mod reference;
@@ -28,4 +30,5 @@ pub mod upkeep;
 
 pub use self::app::{App, HttpSettings};
 pub use self::gate::IdentityHeaders;
+pub use self::gateway::{Gateway, GatewaySettings, UpstreamUrl};
 pub use self::router::{Api, api, router};

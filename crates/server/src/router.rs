@@ -9,6 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::{App, Server};
 use crate::error::Problem;
+use crate::gateway::Forwarder;
 use crate::{endpoint, layer, openapi};
 
 /// The whole HTTP side, as connections see it: the router, and past it the way of questions that most
@@ -17,6 +18,7 @@ use crate::{endpoint, layer, openapi};
 pub struct Api {
     pub(crate) router: Router,
     pub(crate) server: Option<Arc<Server>>,
+    pub(crate) gateway: Option<Arc<Forwarder>>,
 }
 
 /// A router alone, all of whose requests go the same way.
@@ -25,6 +27,7 @@ impl From<Router> for Api {
         Self {
             router,
             server: None,
+            gateway: None,
         }
     }
 }
@@ -36,9 +39,33 @@ pub fn api(app: App) -> Api {
     let router = with_layers(endpoints(&server), &server)
         .merge(Router::from(endpoint::forward_auth()))
         .with_state(Arc::clone(&server));
+    let gateway = server.http.gateway.as_ref();
+    let gateway = gateway.map(|it| Forwarder::new(it, Arc::clone(&server), Some(&document)));
     Api {
         router,
         server: Some(server),
+        gateway: gateway.map(Arc::new),
+    }
+}
+
+impl Api {
+    /// Apart: Sealgate's own API, and the gateway for a port on which there is nothing else.
+    #[must_use]
+    pub fn split(self) -> (Self, Option<Self>) {
+        let gateway = self.server.as_ref().and_then(|server| {
+            let gateway = server.http.gateway.as_ref()?;
+            let forwarder = Forwarder::new(gateway, Arc::clone(server), None);
+            Some(Self {
+                router: Router::new(),
+                server: None,
+                gateway: Some(Arc::new(forwarder)),
+            })
+        });
+        let own = Self {
+            gateway: None,
+            ..self
+        };
+        (own, gateway)
     }
 }
 

@@ -12,8 +12,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sealgate_core::authority::Authority;
 use sealgate_core::key::Environment;
 use sealgate_core::policy::PolicyHandle;
-use sealgate_server::HttpSettings;
 use sealgate_server::serve::Tls;
+use sealgate_server::{HttpSettings, UpstreamUrl};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,12 +22,13 @@ use super::Context;
 use crate::exit::{Failure, Outcome};
 use crate::settings::{Settings, WrongKeyStatus};
 use crate::wiring::{self, Missing, now};
-use crate::{cli, data_dir, master_key, metrics, server};
+use crate::{cli, data_dir, gateway, master_key, metrics, server};
 
 const EXAMPLES: &str = "\
 Examples:
   sealgate serve
   sealgate serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
+  sealgate serve --protect http://127.0.0.1:3000
   SEALGATE_LISTEN=127.0.0.1:9000 sealgate serve --environment testing
 
 SIGTERM or Ctrl-C stops it once the requests under way are answered; a second one stops it at once.
@@ -45,6 +46,11 @@ pub struct Args {
     /// The address to listen on; port 0 for any free one [env: SEALGATE_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     listen: Option<SocketAddr>,
+
+    /// A service to stand in front of: what is none of Sealgate's goes there, once it may [env:
+    /// SEALGATE_GATEWAY_UPSTREAM]
+    #[arg(long, value_name = "URL")]
+    protect: Option<UpstreamUrl>,
 
     /// Whose keys are taken [env: SEALGATE_ENVIRONMENT] [default: production]
     #[arg(long, value_parser = cli::environments())]
@@ -64,12 +70,16 @@ impl Args {
     pub fn apply(&self, settings: &mut Settings) {
         let Self {
             listen,
+            protect,
             environment,
             tls_cert,
             tls_key,
         } = self;
         if let Some(listen) = listen {
             settings.server.listen = *listen;
+        }
+        if protect.is_some() {
+            settings.gateway.upstream.clone_from(protect);
         }
         if let Some(environment) = environment {
             settings.server.environment = *environment;
@@ -94,6 +104,8 @@ pub async fn run(context: Context, args: Args) -> Outcome {
     let policy = PolicyHandle::new(policy);
     let tls = load_certificate(settings)?;
     let listener = bind(settings.server.listen).await?;
+    let gateway = gateway::of(&settings.gateway)?;
+    let gateway_listener = bind_gateway(settings, &listener).await?;
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     let opened = wiring::open_with_directory(&context.place, settings, Missing::Create).await?;
@@ -105,8 +117,12 @@ pub async fn run(context: Context, args: Args) -> Outcome {
         tracing::warn!("{}", master_key::notice(&path));
     }
     announce(&context, &authority, &listener, tls.is_some()).await?;
+    announce_gateway(settings, gateway_listener.as_ref(), tls.is_some())?;
     warn_of_sessions(settings, &authority, opened.is_directory_plaintext);
-    let http = http_settings(settings, tls.is_some(), metrics::install()?);
+    let http = HttpSettings {
+        gateway,
+        ..http_settings(settings, tls.is_some(), metrics::install()?)
+    };
     let reload = Reload {
         globals: context.globals,
         args,
@@ -115,8 +131,9 @@ pub async fn run(context: Context, args: Args) -> Outcome {
         policy: policy.clone(),
     };
     tokio::spawn(reload.at_each(hangup));
+    let listeners = (listener, gateway_listener);
     let shutdown = signals.asked_to_stop();
-    server::run(authority, listener, http, tls, policy, shutdown)
+    server::run(authority, listeners, http, tls, policy, shutdown)
         .await
         .map_err(|error| Failure::new(format!("the server cannot go on: {error}")))?;
     tracing::info!("stopped");
@@ -138,7 +155,39 @@ fn http_settings(settings: &Settings, tls: bool, metrics: metrics::Render) -> Ht
         },
         identity_headers: settings.identity_headers.server(),
         metrics,
+        ..HttpSettings::default()
     }
+}
+
+/// The gateway's own address, if it has one; the service must be at none of ours.
+async fn bind_gateway(settings: &Settings, listener: &TcpListener) -> Outcome<Option<TcpListener>> {
+    let Some(upstream) = &settings.gateway.upstream else {
+        return Ok(None);
+    };
+    let own = match settings.gateway.listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let listeners = [Some(listener), own.as_ref()].into_iter().flatten();
+    let addresses: io::Result<Vec<SocketAddr>> = listeners.map(TcpListener::local_addr).collect();
+    gateway::check_not_itself(upstream, &addresses?)?;
+    Ok(own)
+}
+
+/// Says what is protected, and where that is to be found.
+fn announce_gateway(settings: &Settings, own: Option<&TcpListener>, has_tls: bool) -> Outcome {
+    let Some(upstream) = &settings.gateway.upstream else {
+        return Ok(());
+    };
+    match own {
+        None => tracing::info!("protecting {upstream}: what is none of Sealgate's goes there"),
+        Some(listener) => {
+            let address = listener.local_addr()?;
+            let scheme = if has_tls { "https" } else { "http" };
+            tracing::info!("protecting {upstream} at {scheme}://{address}");
+        }
+    }
+    Ok(())
 }
 
 /// Says what makes users' sessions less safe than they could be.

@@ -3,9 +3,11 @@
 //!
 //! - [`sessions`]: users' sessions, their passwords, and what needs no credential
 //! - [`identity`]: where users come from
+//! - [`gateway`]: a service that Sealgate stands in front of
 //! - [`identity_headers`]: how those behind a proxy hear who calls
 //! - [`routes`]: what requests to the API behind need
 
+mod gateway;
 mod identity;
 mod identity_headers;
 pub mod routes;
@@ -21,6 +23,7 @@ use sealgate_token::jwt::Algorithm;
 use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+pub use self::gateway::Gateway;
 pub use self::identity::{Backend, BodyFormat, HttpLogin, Identity, LdapDirectory};
 pub use self::identity_headers::IdentityHeaders;
 pub use self::routes::Route;
@@ -58,6 +61,8 @@ pub struct Settings {
     pub identity: Identity,
     /// How those behind a proxy hear who calls.
     pub identity_headers: IdentityHeaders,
+    /// A service that Sealgate stands in front of.
+    pub gateway: Gateway,
     /// What requests to the API behind need, in the order in which they are looked at.
     pub routes: Vec<Route>,
     /// How often something may be done.
@@ -219,6 +224,7 @@ impl Settings {
         self.sessions.check()?;
         self.passwords.check()?;
         self.identity_headers.check(&self.sessions.header)?;
+        self.gateway.check()?;
         self.identity.check()
     }
 

@@ -70,6 +70,11 @@ impl Server {
         self.address
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A request to it.
     pub fn request(&self, method: &str, path: &str) -> Request {
         Request::new(self.address, method, path)

@@ -74,7 +74,9 @@ const fn name(status: u16) -> &'static str {
         413 => "PayloadTooLarge",
         415 => "UnsupportedMediaType",
         429 => "TooManyRequests",
+        502 => "BadGateway",
         503 => "ServiceUnavailable",
+        504 => "GatewayTimeout",
         _ => "InternalError",
     }
 }
@@ -205,6 +207,19 @@ fn faults() -> Vec<Entry> {
                 Problem::DirectoryUnavailable(String::new()),
                 Problem::Busy(Duration::from_secs(1)),
             ],
+        ),
+        (
+            "The service behind the gateway does not answer as it has to",
+            &[],
+            vec![Problem::BadGateway(
+                "the service behind this gateway cannot be reached",
+                String::new(),
+            )],
+        ),
+        (
+            "The service behind the gateway does not answer in time",
+            &[],
+            vec![Problem::GatewayTimeout(Duration::from_secs(30))],
         ),
     ]
 }

@@ -5,13 +5,16 @@
 //! bytes arrive or are stuck. The driver of the connection reads both to know which clock runs.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
+
+use super::tunnel::Tunnel;
+use crate::gateway;
 
 /// The state of one connection.
 ///
@@ -27,6 +30,9 @@ pub(super) struct Line {
     resumed: AtomicUsize,
     /// The status of hyper's own answer, 0 if there was none.
     refused: AtomicU16,
+    /// Whether the connection is about to become a tunnel.
+    is_switching: AtomicBool,
+    tunnel: Mutex<Option<Tunnel>>,
 }
 
 /// What a connection waits for.
@@ -94,6 +100,23 @@ impl Line {
     pub(super) fn refused(&self) -> Option<StatusCode> {
         StatusCode::from_u16(self.refused.load(Ordering::Relaxed)).ok()
     }
+
+    /// The next answer makes the connection a tunnel.
+    pub(super) fn switch(&self, tunnel: Tunnel) {
+        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+        self.is_switching.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is about to become a tunnel.
+    pub(super) fn is_switching(&self) -> bool {
+        self.is_switching.load(Ordering::Relaxed)
+    }
+
+    /// The tunnel that the connection is about to become.
+    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
+        let mut tunnel = self.tunnel.lock().unwrap_or_else(PoisonError::into_inner);
+        tunnel.take()
+    }
 }
 
 /// One request and its response, from the moment the request's head is complete.
@@ -107,6 +130,11 @@ impl Exchange {
         line.receiving.store(false, Ordering::Relaxed);
         Self(Arc::clone(line))
     }
+
+    /// The connection that it is on.
+    pub(super) fn line(&self) -> &Line {
+        &self.0
+    }
 }
 
 impl Drop for Exchange {
@@ -118,13 +146,28 @@ impl Drop for Exchange {
 /// A response's body; its exchange is over when hyper drops it.
 pub(super) struct TrackedBody {
     body: axum::body::Body,
+    origin: BodyOrigin,
     _exchange: Exchange,
 }
 
+/// Where a response's body comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyOrigin {
+    /// From Sealgate.
+    Own,
+    /// From the service behind the gateway, whose bodies can break off.
+    Upstream,
+}
+
 impl TrackedBody {
-    pub(super) const fn new(body: axum::body::Body, exchange: Exchange) -> Self {
+    pub(super) const fn new(
+        body: axum::body::Body,
+        origin: BodyOrigin,
+        exchange: Exchange,
+    ) -> Self {
         Self {
             body,
+            origin,
             _exchange: exchange,
         }
     }
@@ -138,7 +181,11 @@ impl Body for TrackedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(Some(Err(error))), BodyOrigin::Upstream) = (&frame, self.origin) {
+            gateway::note_broken_answer(error);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

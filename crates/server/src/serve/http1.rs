@@ -9,11 +9,11 @@ use std::time::Duration;
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::bare_errors::Fault;
 use super::connection::{Front, Stop, part};
-use super::exchange::{Line, Mark, Stage};
+use super::exchange::{Exchange, Line, Mark, Stage};
 use super::guard::Guard;
 use super::service::Service;
 use super::{ClientAddress, ServeOptions};
@@ -21,7 +21,7 @@ use super::{ClientAddress, ServeOptions};
 /// Serves HTTP/1 on a stream until it ends.
 pub(super) async fn serve(
     front: Arc<Front>,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     client: ClientAddress,
     stop: Stop,
 ) {
@@ -29,7 +29,10 @@ pub(super) async fn serve(
     let guard = Guard::new(stream, Arc::clone(&line));
     let service = front.service(client, &line);
     let mut connection = protocol(&front.options).serve_connection(TokioIo::new(guard), service);
-    let ending = drive(&mut connection, &line, &front.options, stop).await;
+    let ending = drive(&mut connection, &line, &front.options, stop.clone()).await;
+    if matches!(ending, Ending::Switching) {
+        return become_tunnel(connection, &line, &front.options, stop).await;
+    }
 
     let parts = connection.into_parts();
     let (stream, may_send) = parts.io.into_inner().into_parts();
@@ -77,6 +80,8 @@ enum Ending {
     Dismissed,
     /// The client took too long.
     TimedOut(Stage),
+    /// The next answer makes a tunnel of it.
+    Switching,
 }
 
 impl Ending {
@@ -127,6 +132,9 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
                 result => Ending::Finished(result),
             });
         }
+        if line.is_switching() {
+            return Poll::Ready(Ending::Switching);
+        }
         if mark != line.mark() {
             mark = line.mark();
             patience = options.patience(mark);
@@ -140,6 +148,27 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
         Poll::Pending
     })
     .await
+}
+
+/// Sends the answer that makes a tunnel of a connection, and stays with it to its end.
+///
+/// hyper hands a connection over to whoever asked for it in one mode alone, and in that mode it closes
+/// a connection by itself that it cannot parse. So the mode is changed here, when nothing is left to be
+/// parsed.
+async fn become_tunnel<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    connection: Connection<TokioIo<Guard<T>>, Service>,
+    line: &Arc<Line>,
+    options: &ServeOptions,
+    stop: Stop,
+) {
+    let Some(tunnel) = line.take_tunnel() else {
+        return;
+    };
+    // The line is never quiet again: what goes through the tunnel is none of hyper's.
+    let _exchange = Exchange::begin(line);
+    if let Ok(Ok(())) = timeout(options.stall_timeout, connection.with_upgrades()).await {
+        tunnel.last(stop).await;
+    }
 }
 
 impl ServeOptions {

@@ -13,6 +13,7 @@ mod http1;
 mod http2;
 mod service;
 mod tls;
+mod tunnel;
 
 use std::convert::Infallible;
 use std::fmt;

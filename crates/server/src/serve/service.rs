@@ -8,18 +8,20 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use axum::routing::future::RouteFuture;
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tower::Service as _;
 
 use super::ClientAddress;
 use super::bare_errors::Fault;
 use super::connection::Front;
-use super::exchange::{Exchange, Line, TrackedBody};
+use super::exchange::{BodyOrigin, Exchange, Line, TrackedBody};
+use super::tunnel::Tunnel;
 use crate::app::Server;
 use crate::gate::forward_auth::{self, ForwardAuth};
+use crate::gateway::Forwarding;
 use crate::router::Api;
 
 /// The router as one connection's requests see it.
@@ -36,8 +38,9 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 
     fn call(&self, request: Request<Incoming>) -> Answer {
         let exchange = Some(Exchange::begin(&self.line));
+        let mut tunnel = None;
         let response = match self.fault(&request) {
-            None => self.dispatch(request),
+            None => self.dispatch(request, &mut tunnel),
             Some(fault) => {
                 let error = self.front.bare_errors.report(fault, self.client);
                 let is_http2 = request.version() == Version::HTTP_2;
@@ -48,18 +51,37 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 }))
             }
         };
-        Answer { response, exchange }
+        Answer {
+            response,
+            exchange,
+            tunnel,
+        }
     }
 }
 
 impl Service {
     /// To whom it concerns.
-    fn dispatch(&self, mut request: Request<Incoming>) -> Source {
-        let Api { router, server } = &self.front.api;
-        match server {
-            Some(server) if request.uri().path() == forward_auth::PATH => {
+    fn dispatch(&self, mut request: Request<Incoming>, tunnel: &mut Option<Tunnel>) -> Source {
+        let Api {
+            router,
+            server,
+            gateway,
+        } = &self.front.api;
+        let path = request.uri().path();
+        match (server, gateway) {
+            (Some(server), _) if path == forward_auth::PATH => {
                 let (parts, _) = request.into_parts();
                 verify(server, parts, self.client.0.ip())
+            }
+            (_, Some(gateway)) if gateway.takes(path) => {
+                if request.headers().contains_key(UPGRADE) {
+                    *tunnel = Some(Tunnel::prepare(request.extensions_mut()));
+                }
+                let stall_timeout = self.front.options.stall_timeout;
+                match gateway.forward(request, self.client.0.ip(), stall_timeout) {
+                    Forwarding::Over(response) => Source::Here(Some(response)),
+                    Forwarding::UnderWay(future) => Source::Forwarding(future),
+                }
             }
             _ => {
                 request.extensions_mut().insert(self.client);
@@ -127,11 +149,14 @@ fn is_ambiguous<B>(request: &Request<B>) -> bool {
 pub(super) struct Answer {
     response: Source,
     exchange: Option<Exchange>,
+    /// What the connection may become by this answer.
+    tunnel: Option<Tunnel>,
 }
 
 enum Source {
     Router(RouteFuture<Infallible>),
     Asking(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+    Forwarding(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
     Here(Option<Response<Body>>),
 }
 
@@ -140,16 +165,33 @@ impl Future for Answer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         const ONCE: &str = "nobody polls a future that was ready";
+        let mut origin = BodyOrigin::Own;
         let response = match &mut self.response {
             Source::Router(future) => {
                 let Ok(response) = ready!(Pin::new(future).poll(cx));
                 response
             }
             Source::Asking(future) => ready!(future.as_mut().poll(cx)),
+            Source::Forwarding(future) => {
+                origin = BodyOrigin::Upstream;
+                ready!(future.as_mut().poll(cx))
+            }
             Source::Here(response) => response.take().expect(ONCE),
         };
         let exchange = self.exchange.take().expect(ONCE);
-        Poll::Ready(Ok(response.map(|body| TrackedBody::new(body, exchange))))
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(tunnel) = self.tunnel.take()
+        {
+            // The connection's driver has to know before hyper does.
+            exchange.line().switch(tunnel);
+            self.response = Source::Here(Some(response));
+            self.exchange = Some(exchange);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(
+            response.map(|body| TrackedBody::new(body, origin, exchange))
+        ))
     }
 }
 
