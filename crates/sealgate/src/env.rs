@@ -296,6 +296,7 @@ pub const SETTINGS: &[Variable] = &[
         Kind::Switch,
     ),
     variable("SEALGATE_GATEWAY_CA_FILE", "gateway.ca_file", Kind::Text),
+    variable("SEALGATE_EXT_AUTHZ_LISTEN", "ext_authz.listen", Kind::Text),
     variable(
         "SEALGATE_LIMITS_ANONYMOUS_PER_MINUTE",
         "limits.anonymous_per_minute",

@@ -1,25 +1,44 @@
 //! A server in this process: what it answers, what it does besides, and how both end.
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 
 use sealgate_core::authority::Authority;
 use sealgate_core::policy::PolicyHandle;
 use sealgate_server::request_id::RequestIds;
 use sealgate_server::serve::{BareError, ServeOptions, Tls, serve};
-use sealgate_server::{Api, App, HttpSettings, api, upkeep};
+use sealgate_server::{Api, App, HttpSettings, api, ext_authz, upkeep};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
-/// Serves a started authority until `shutdown` is ready, and closes its store. The second listener is
-/// for the gateway, if that has one of its own.
+/// What a server listens on.
+pub struct Listeners {
+    /// For the HTTP API.
+    pub http: TcpListener,
+    /// For the gateway, if it has an address of its own.
+    pub gateway: Option<TcpListener>,
+    /// For Envoy.
+    pub ext_authz: Option<TcpListener>,
+}
+
+/// The HTTP API alone.
+impl From<TcpListener> for Listeners {
+    fn from(http: TcpListener) -> Self {
+        Self {
+            http,
+            gateway: None,
+            ext_authz: None,
+        }
+    }
+}
+
+/// Serves a started authority until `shutdown` is ready, and closes its store.
 ///
 /// # Errors
-/// If the listener is no longer one.
+/// If a listener is no longer one.
 pub async fn run(
     authority: Arc<Authority>,
-    (listener, gateway_listener): (TcpListener, Option<TcpListener>),
+    listeners: Listeners,
     http: HttpSettings,
     tls: Option<Tls>,
     policy: PolicyHandle,
@@ -43,10 +62,7 @@ pub async fn run(
     let upkeep = tokio::spawn(upkeep::run(Arc::clone(&authority), async {
         let _ = was_served.await;
     }));
-    let outcome = match gateway_listener {
-        None => serve(listener, api(app), options, shutdown).await,
-        Some(port) => serve_apart([listener, port], api(app), options, shutdown).await,
-    };
+    let outcome = serve_all(listeners, api(app), options, shutdown).await;
     drop(served);
     if upkeep.await.is_err() {
         tracing::error!("the upkeep panicked: what was counted last may not be written");
@@ -55,41 +71,56 @@ pub async fn run(
     outcome
 }
 
-/// Serves Sealgate's API at one address and the gateway at another, until `shutdown` is ready.
-async fn serve_apart(
-    [listener, gateway_listener]: [TcpListener; 2],
+/// Serves on all listeners until `shutdown` is ready, or one of them is no longer one.
+async fn serve_all(
+    listeners: Listeners,
     api: Api,
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, stopped) = watch::channel(());
-    let asked = || {
+    // To drop the sender is to ask for the end.
+    let asked_to_stop = || {
         let mut stopped = stopped.clone();
         async move {
-            // An error says that the other end is gone, which is an end too.
             let _ = stopped.changed().await;
         }
     };
-    let (own, gateway) = api.split();
-    let serving_gateway = async {
-        match gateway {
-            Some(gateway) => serve(gateway_listener, gateway, options.clone(), asked()).await,
+    let envoy_options = ServeOptions {
+        http2_only: true,
+        ..options.clone()
+    };
+    let for_envoy = async {
+        match listeners.ext_authz {
             None => Ok(()),
+            Some(listener) => {
+                let router = ext_authz::router(&api);
+                serve(listener, router, envoy_options, asked_to_stop()).await
+            }
         }
     };
-    let serving = async {
-        tokio::try_join!(
-            serve(listener, own, options.clone(), asked()),
-            serving_gateway
-        )
+    let (own, gateway) = match listeners.gateway {
+        None => (api.clone(), None),
+        Some(listener) => {
+            let (own, gateway) = api.clone().split();
+            (own, gateway.map(|gateway| (listener, gateway)))
+        }
     };
-    let mut serving = pin!(serving);
-    tokio::select! {
-        ended = &mut serving => return ended.map(drop),
-        () = shutdown => {}
-    }
-    stop.send_replace(());
-    serving.await.map(drop)
+    let for_gateway = async {
+        match gateway {
+            None => Ok(()),
+            Some((listener, gateway)) => {
+                serve(listener, gateway, options.clone(), asked_to_stop()).await
+            }
+        }
+    };
+    let for_http = serve(listeners.http, own, options.clone(), asked_to_stop());
+    let waiting = async {
+        shutdown.await;
+        drop(stop);
+        Ok(())
+    };
+    tokio::try_join!(for_http, for_gateway, for_envoy, waiting).map(drop)
 }
 
 /// What clients send that is no request: nothing of it is in the log.

@@ -7,6 +7,7 @@ mod conformance;
 mod doctor;
 mod documentation;
 mod durability;
+mod envoy;
 mod forward_auth;
 mod gateway;
 mod gomaluum;

@@ -3,6 +3,7 @@
 //!
 //! - [`router()`]: every endpoint, with the layers around it, as one service
 //! - `endpoint`: one file for each endpoint: its shapes, its description, its handler
+//! - [`ext_authz`]: the same gate, as Envoy asks at it
 //! - `extract`: what handlers take: parsed input, checked callers
 //! - `gate`: may a request to somebody else's API go through
 //! - `gateway`: a reverse proxy in front of somebody else's API
@@ -16,6 +17,7 @@
 mod app;
 mod endpoint;
 pub mod error;
+pub mod ext_authz;
 mod extract;
 mod gate;
 mod gateway;

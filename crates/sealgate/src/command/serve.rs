@@ -20,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::reload::Reload;
 use super::Context;
 use crate::exit::{Failure, Outcome};
+use crate::server::Listeners;
 use crate::settings::{Settings, WrongKeyStatus};
 use crate::wiring::{self, Missing, now};
 use crate::{cli, data_dir, gateway, master_key, metrics, server};
@@ -29,6 +30,7 @@ Examples:
   sealgate serve
   sealgate serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
   sealgate serve --protect http://127.0.0.1:3000
+  sealgate serve --ext-authz-listen 127.0.0.1:9191
   SEALGATE_LISTEN=127.0.0.1:9000 sealgate serve --environment testing
 
 SIGTERM or Ctrl-C stops it once the requests under way are answered; a second one stops it at once.
@@ -63,6 +65,10 @@ pub struct Args {
     /// Its private key, in PEM [env: SEALGATE_TLS_KEY]
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
+
+    /// The address where Envoy asks (gRPC); nowhere by default [env: SEALGATE_EXT_AUTHZ_LISTEN]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    ext_authz_listen: Option<SocketAddr>,
 }
 
 impl Args {
@@ -74,6 +80,7 @@ impl Args {
             environment,
             tls_cert,
             tls_key,
+            ext_authz_listen,
         } = self;
         if let Some(listen) = listen {
             settings.server.listen = *listen;
@@ -90,6 +97,9 @@ impl Args {
         if tls_key.is_some() {
             settings.tls.key.clone_from(tls_key);
         }
+        if ext_authz_listen.is_some() {
+            settings.ext_authz.listen = *ext_authz_listen;
+        }
     }
 }
 
@@ -103,9 +113,16 @@ pub async fn run(context: Context, args: Args) -> Outcome {
     let policy = policy.map_err(|invalid| Failure::new(invalid.to_string()))?;
     let policy = PolicyHandle::new(policy);
     let tls = load_certificate(settings)?;
-    let listener = bind(settings.server.listen).await?;
+    let http = bind(settings.server.listen, "--listen").await?;
     let gateway = gateway::of(&settings.gateway)?;
-    let gateway_listener = bind_gateway(settings, &listener).await?;
+    let listeners = Listeners {
+        gateway: bind_gateway(settings, &http).await?,
+        ext_authz: match settings.ext_authz.listen {
+            Some(address) => Some(bind(address, "--ext-authz-listen").await?),
+            None => None,
+        },
+        http,
+    };
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     let opened = wiring::open_with_directory(&context.place, settings, Missing::Create).await?;
@@ -116,8 +133,8 @@ pub async fn run(context: Context, args: Args) -> Outcome {
     if let Some(path) = opened.new_master_key {
         tracing::warn!("{}", master_key::notice(&path));
     }
-    announce(&context, &authority, &listener, tls.is_some()).await?;
-    announce_gateway(settings, gateway_listener.as_ref(), tls.is_some())?;
+    announce(&context, &authority, &listeners, tls.is_some()).await?;
+    announce_gateway(settings, listeners.gateway.as_ref(), tls.is_some())?;
     warn_of_sessions(settings, &authority, opened.is_directory_plaintext);
     let http = HttpSettings {
         gateway,
@@ -131,7 +148,6 @@ pub async fn run(context: Context, args: Args) -> Outcome {
         policy: policy.clone(),
     };
     tokio::spawn(reload.at_each(hangup));
-    let listeners = (listener, gateway_listener);
     let shutdown = signals.asked_to_stop();
     server::run(authority, listeners, http, tls, policy, shutdown)
         .await
@@ -165,7 +181,7 @@ async fn bind_gateway(settings: &Settings, listener: &TcpListener) -> Outcome<Op
         return Ok(None);
     };
     let own = match settings.gateway.listen {
-        Some(address) => Some(bind(address).await?),
+        Some(address) => Some(bind(address, "gateway.listen").await?),
         None => None,
     };
     let listeners = [Some(listener), own.as_ref()].into_iter().flatten();
@@ -221,25 +237,27 @@ fn load_certificate(settings: &Settings) -> Outcome<Option<Tls>> {
     loaded.map(Some)
 }
 
-async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
+async fn bind(address: SocketAddr, flag: &str) -> Outcome<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let (message, hint) = match error.kind() {
             ErrorKind::AddrInUse => (
                 format!("{address} is in use already"),
-                "stop what listens there, or take another port with --listen",
+                format!("stop what listens there, or take another port with {flag}"),
             ),
             ErrorKind::PermissionDenied => (
                 format!("this account may not listen on {address}"),
-                "ports below 1024 are the system's: take a higher one with --listen, or grant \
-                 CAP_NET_BIND_SERVICE",
+                format!(
+                    "ports below 1024 are the system's: take a higher one with {flag}, or grant \
+                     CAP_NET_BIND_SERVICE"
+                ),
             ),
             ErrorKind::AddrNotAvailable => (
                 format!("this machine does not have the address {}", address.ip()),
-                "take one of its own with --listen, or 0.0.0.0 for all of them",
+                format!("take one of its own with {flag}, or 0.0.0.0 for all of them"),
             ),
             _ => (
                 format!("{address} cannot be listened on: {error}"),
-                "take another address with --listen",
+                format!("take another address with {flag}"),
             ),
         };
         Failure::new(message).with_hint(hint)
@@ -250,10 +268,10 @@ async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
 async fn announce(
     context: &Context,
     authority: &Authority,
-    listener: &TcpListener,
+    listeners: &Listeners,
     has_tls: bool,
 ) -> Outcome {
-    let address = listener.local_addr()?;
+    let address = listeners.http.local_addr()?;
     let url = format!("{}://{address}", if has_tls { "https" } else { "http" });
     let has_admin = authority.store().health().await?.active_admins > 0;
     let create = format!("sealgate{} create --name Admin --admin", elsewhere(context));
@@ -273,7 +291,21 @@ async fn announce(
              clear: set tls.cert and tls.key, or listen on 127.0.0.1 behind a proxy that speaks TLS"
         );
     }
+    if let Some(listener) = &listeners.ext_authz {
+        announce_ext_authz(listener.local_addr()?, has_tls);
+    }
     Ok(())
+}
+
+fn announce_ext_authz(address: SocketAddr, has_tls: bool) {
+    let scheme = if has_tls { "https" } else { "http" };
+    tracing::info!("Envoy asks at {scheme}://{address}");
+    if !has_tls && !address.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            "Envoy's questions to {address} have its clients' keys in them, and without TLS they \
+             travel in the clear: set tls.cert and tls.key, or ext_authz.listen to 127.0.0.1"
+        );
+    }
 }
 
 /// The first lines on a terminal.

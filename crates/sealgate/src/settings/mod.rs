@@ -59,6 +59,8 @@ pub struct Settings {
     pub passwords: Passwords,
     /// Where users come from.
     pub identity: Identity,
+    /// Where Envoy asks.
+    pub ext_authz: ExtAuthz,
     /// How those behind a proxy hear who calls.
     pub identity_headers: IdentityHeaders,
     /// A service that Sealgate stands in front of.
@@ -104,6 +106,14 @@ pub struct Tls {
     pub cert: Option<PathBuf>,
     /// Its private key, in PEM.
     pub key: Option<PathBuf>,
+}
+
+/// Where Envoy asks whether a request may go through.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExtAuthz {
+    /// The address to listen on; nowhere if absent.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Access tokens.

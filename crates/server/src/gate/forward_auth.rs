@@ -107,9 +107,7 @@ impl ForwardAuth<'_> {
         self.gate()
             .write_identity(passed, headers)
             .map_err(|problem| self.gate().refuse(asked, problem))?;
-        for (name, value) in passed.injected() {
-            headers.insert(name, value.clone());
-        }
+        headers.extend(passed.injected(asked.headers));
         if let Some(allowance) = passed.allowance() {
             rate_limit::describe_allowance(headers, allowance);
         }

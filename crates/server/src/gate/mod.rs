@@ -5,6 +5,7 @@
 //! - [`identity`]: the headers in which the one behind the gate hears who calls
 //! - [`meter`]: how often, how long
 
+mod cookie;
 pub(crate) mod forward_auth;
 mod identity;
 mod meter;
@@ -12,6 +13,7 @@ mod meter;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sealgate_core::authority::{Allowance, Authority, Credential, Identity, Session};
 use sealgate_core::clock::Timestamp;
@@ -225,7 +227,7 @@ impl Gate {
     }
 
     /// Puts a refusal into the audit log, the metrics and the operator's log.
-    fn refuse(&self, asked: &Asked<'_>, problem: Problem) -> Refused {
+    pub fn refuse(&self, asked: &Asked<'_>, problem: Problem) -> Refused {
         let request_id = self.request_ids.next();
         unanswered(asked, request_id).account(&self.authority, &problem);
         Refused {
@@ -286,9 +288,17 @@ impl Passed {
         }
     }
 
-    /// What the rule adds for the one behind the gate.
-    pub fn injected(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.injected
+    /// What the rule adds for the one behind the gate, in place of what the client sent; cookies among
+    /// the client's others.
+    pub fn injected(&self, client: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+        let place = |(name, value): &(HeaderName, HeaderValue)| {
+            let value = match *name {
+                COOKIE => cookie::with(client.get_all(COOKIE), value),
+                _ => value.clone(),
+            };
+            (name.clone(), value)
+        };
+        self.injected.iter().map(place).collect()
     }
 }
 

@@ -157,13 +157,11 @@ impl Headers {
         cookie::join(headers, request.version);
         self.tell_of_client(headers, request.version, sender.peer);
         gate.write_identity(passed, headers)?;
-        for (name, value) in passed.injected() {
-            if name == COOKIE {
-                cookie::replace(headers, value);
-            } else {
-                remove_spellings(headers, name);
-                headers.insert(name, value.clone());
+        for (name, value) in passed.injected(headers) {
+            if name != COOKIE {
+                remove_spellings(headers, &name);
             }
+            headers.insert(name, value);
         }
         if sender.is_upgrading {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

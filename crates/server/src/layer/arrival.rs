@@ -19,7 +19,8 @@ use crate::request_id::RequestId;
 use crate::route::Route;
 use crate::serve::ClientAddress;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The header in which proxies tell for whom they ask.
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The header that tells the client the request's identifier.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -42,6 +42,7 @@ impl Front {
         // Fails for a connection that is closed already, which shows in a moment.
         let _ = stream.set_nodelay(true);
         match self.options.tls.clone() {
+            None if self.options.http2_only => http2::serve(self, stream, client, stop).await,
             None => http1::serve(self, stream, client, stop).await,
             Some(tls) => self.converse_secured(&tls, stream, client, stop).await,
         }
@@ -59,8 +60,12 @@ impl Front {
             greeting = timeout(self.options.handshake_timeout, tls.greet(stream)) => greeting,
         };
         match greeting {
-            Ok(Ok(Greeting::Http1(stream))) => http1::serve(self, *stream, client, stop).await,
-            Ok(Ok(Greeting::Http2(stream))) => http2::serve(self, *stream, client, stop).await,
+            Ok(Ok(Greeting::Http1(stream))) if !self.options.http2_only => {
+                http1::serve(self, *stream, client, stop).await;
+            }
+            Ok(Ok(Greeting::Http1(stream) | Greeting::Http2(stream))) => {
+                http2::serve(self, *stream, client, stop).await;
+            }
             Ok(Ok(Greeting::Plain(stream))) => {
                 let error = self.bare_errors.report(Fault::NotTls, client);
                 part(stream, &error.to_bytes(), true).await;

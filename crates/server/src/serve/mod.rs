@@ -62,6 +62,8 @@ pub struct ServeOptions {
     pub max_header_bytes: usize,
     /// Most headers of a request.
     pub max_headers: usize,
+    /// Whether all clients speak HTTP/2 from the first byte (RFC 9113 section 3.3), as those of gRPC do.
+    pub http2_only: bool,
     /// The certificate to speak TLS with; plain HTTP if absent.
     pub tls: Option<Tls>,
     /// Where the identifiers of bare errors come from.
@@ -81,6 +83,7 @@ impl Default for ServeOptions {
             drain_timeout: Duration::from_secs(30),
             max_header_bytes: 16 * 1024,
             max_headers: 100,
+            http2_only: false,
             tls: None,
             request_ids: RequestIds::default(),
             on_bare_error: Arc::new(|_| ()),
@@ -99,6 +102,7 @@ impl fmt::Debug for ServeOptions {
             .field("drain_timeout", &self.drain_timeout)
             .field("max_header_bytes", &self.max_header_bytes)
             .field("max_headers", &self.max_headers)
+            .field("http2_only", &self.http2_only)
             .field("tls", &self.tls)
             .finish_non_exhaustive()
     }

@@ -5,6 +5,7 @@
 mod coverage;
 mod credentials;
 mod directory;
+mod ext_authz;
 mod forged_tokens;
 mod forward_auth;
 mod guessing;

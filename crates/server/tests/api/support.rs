@@ -20,7 +20,7 @@ use sealgate_core::request::KeyRequest;
 use sealgate_core::secret::Secret;
 use sealgate_server::request_id::RequestIds;
 use sealgate_server::serve::ClientAddress;
-use sealgate_server::{App, HttpSettings};
+use sealgate_server::{App, HttpSettings, api, ext_authz};
 use sealgate_store::{Sqlite, SqliteOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -39,6 +39,8 @@ pub const OTHER_SEAL_KEY: &str = "0123456789abcdef0123456789abcdef01234567";
 /// A server.
 pub struct World {
     pub router: Router,
+    /// Where Envoy asks.
+    pub ext_authz: Router,
     pub authority: Arc<Authority>,
     pub clock: Arc<ManualClock>,
     /// An administrator's key.
@@ -147,6 +149,7 @@ impl World {
         };
         let admin = authority.create(admin, &Caller::command_line("test")).await;
         Self {
+            ext_authz: ext_authz::router(&api(app.clone())),
             router: sealgate_server::router(app),
             authority,
             clock,

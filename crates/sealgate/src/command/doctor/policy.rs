@@ -1,6 +1,7 @@
 //! What the operator decided: addresses, TLS, origins, contact, environment.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -26,6 +27,12 @@ pub fn examine(context: &Context) -> Vec<Finding> {
         environment(settings),
         contact(settings),
     ];
+    findings.extend(
+        settings
+            .ext_authz
+            .listen
+            .map(|listen| ext_authz(listen, settings)),
+    );
     findings.extend(env::unknown().into_iter().map(|name| {
         let message = format!("nothing reads {name}: its name is mistyped, or it can be removed");
         Finding::warn("environment", message)
@@ -44,6 +51,20 @@ fn address(settings: &Settings) -> Finding {
         format!(
             "{listen} can be reached from other machines, and without TLS keys travel in the clear: \
              set tls.cert and tls.key, or listen on 127.0.0.1 behind a proxy that speaks TLS"
+        ),
+    )
+}
+
+fn ext_authz(listen: SocketAddr, settings: &Settings) -> Finding {
+    const CHECK: &str = "ext_authz";
+    if listen.ip().to_canonical().is_loopback() || settings.tls.cert.is_some() {
+        return Finding::ok(CHECK, listen.to_string());
+    }
+    Finding::warn(
+        CHECK,
+        format!(
+            "{listen} can be reached from other machines, and without TLS the keys of Envoy's clients \
+             travel in the clear: set tls.cert and tls.key, or listen on 127.0.0.1"
         ),
     )
 }

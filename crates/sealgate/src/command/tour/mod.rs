@@ -101,6 +101,6 @@ async fn start(authority: Arc<Authority>, listener: TcpListener) -> Outcome<Runn
     };
     let http = HttpSettings::default();
     let policy = PolicyHandle::default();
-    let server = server::run(authority, (listener, None), http, None, policy, shutdown);
+    let server = server::run(authority, listener.into(), http, None, policy, shutdown);
     Ok((stop, tokio::spawn(server)))
 }
