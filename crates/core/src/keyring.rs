@@ -8,21 +8,24 @@
 //!
 //! At most 160 bytes a key: a slot of 128, and two index entries of a `u32` and a byte each.
 
+mod ended;
 mod held;
 mod past;
 mod slots;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::HashTable;
 use uuid::Uuid;
 
+use self::ended::{End, Ended};
 use self::held::CONDEMNED;
 pub use self::held::{Held, Profile};
 pub use self::past::Moment;
 use self::past::Past;
 use self::slots::{Slot, Slots};
+use crate::clock::Timestamp;
 use crate::key::{KeyHasher, KeyId, KeyPrefix, KeyRecord, PresentedKey};
 use crate::secret::Secret;
 
@@ -51,6 +54,8 @@ pub struct Keyring {
     /// Locked before `slots`, never after.
     by_prefix: [RwLock<HashTable<Address>>; SHARDS],
     profiles: Mutex<HashSet<Arc<Profile>>>,
+    /// Locked after the slots of the key that it is about.
+    ended: Mutex<Ended>,
 }
 
 impl Default for Keyring {
@@ -60,6 +65,7 @@ impl Default for Keyring {
             slots: std::array::from_fn(|_| RwLock::default()),
             by_prefix: std::array::from_fn(|_| RwLock::default()),
             profiles: Mutex::default(),
+            ended: Mutex::default(),
         }
     }
 }
@@ -90,43 +96,46 @@ impl Keyring {
             version: record.version,
             status: record.state.status(),
         };
+        let end = End::of(record);
         let past = read(&self.past);
         if past.has_forgotten(as_of) {
             return;
         }
         if past.condemned_at(slot.id).is_none() {
-            self.put(slot, |new, known| new > known);
+            self.put(slot, end, |new, known| new > known);
         } else {
             drop(past);
-            self.apply_to_condemned(slot, as_of);
+            self.apply_to_condemned(slot, end, as_of);
         }
     }
 
     /// A copy read after the damage was found brings the key back: its row was repaired.
-    fn apply_to_condemned(&self, slot: Slot, as_of: Moment) {
+    fn apply_to_condemned(&self, slot: Slot, end: End, as_of: Moment) {
         let mut past = write(&self.past);
         let id = slot.id;
         let is_late = past.condemned_at(id).is_some_and(|at| as_of < at);
         if past.has_forgotten(as_of) || is_late {
             return;
         }
-        if self.put(slot, |new, known| new >= known) {
+        if self.put(slot, end, |new, known| new >= known) {
             past.acquit(id);
         }
     }
 
     /// Puts a key in, over a known version if `wins` says so; says whether it did.
-    fn put(&self, slot: Slot, wins: impl FnOnce(u32, u32) -> bool) -> bool {
+    fn put(&self, slot: Slot, end: End, wins: impl FnOnce(u32, u32) -> bool) -> bool {
         let (prefix, shard) = (slot.prefix, shard_of(hash_id(slot.id)));
         let place = {
             let mut slots = write(&self.slots[shard]);
             if let Some(known) = slots.find_mut(slot.id) {
                 let wins = wins(slot.version, known.version);
                 if wins {
+                    self.note_end(&slot, end, Some(known.honoured_until));
                     *known = slot;
                 }
                 return wins;
             }
+            self.note_end(&slot, end, None);
             slots.push(slot)
         };
         let address = (place << SHARDS.trailing_zeros()) | u32::try_from(shard).unwrap_or(0);
@@ -135,6 +144,29 @@ impl Keyring {
             hash_prefix(self.slot(*known, |slot| slot.prefix))
         });
         true
+    }
+
+    fn note_end(&self, slot: &Slot, end: End, known_until: Option<Timestamp>) {
+        let is_original = slot.version <= 1;
+        lock(&self.ended).note(slot.id, end, known_until, is_original);
+    }
+
+    /// What grows whenever what [`Self::ended`] tells has changed.
+    #[must_use]
+    pub fn ended_generation(&self) -> u64 {
+        lock(&self.ended).generation()
+    }
+
+    /// Keys that stopped, or will, before a token that they were exchanged for has expired, each with the
+    /// second from which on its tokens are dead.
+    #[must_use]
+    pub fn ended(&self) -> Vec<(Uuid, i64)> {
+        lock(&self.ended).published()
+    }
+
+    /// Forgets keys of which no token can be alive, where none lives for longer than so many seconds.
+    pub fn forget_ended(&self, now: Timestamp, lifetime_seconds: i64) {
+        lock(&self.ended).forget(now, lifetime_seconds);
     }
 
     /// Stops honouring a key, whatever its version: its row cannot be read. Says whether that is
@@ -147,6 +179,7 @@ impl Keyring {
         if let Some(known) = write(&self.slots[shard_of(hash_id(id.0))]).find_mut(id.0) {
             known.honoured_until = CONDEMNED;
         }
+        lock(&self.ended).condemn(id.0);
         past.condemn(id.0)
     }
 
@@ -168,6 +201,7 @@ impl Keyring {
         for slots in &self.slots {
             *write(slots) = Slots::default();
         }
+        lock(&self.ended).forget_all();
     }
 
     /// Whether what the store was asked then still counts: nothing was forgotten since.
@@ -251,7 +285,7 @@ impl Keyring {
     }
 
     fn intern(&self, profile: Profile) -> Arc<Profile> {
-        let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut profiles = lock(&self.profiles);
         if profiles.len() == profiles.capacity() {
             profiles.retain(|profile| Arc::strong_count(profile) > 1);
         }
@@ -298,6 +332,10 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
@@ -305,7 +343,6 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
     use crate::key::{Environment, KeyState, Salt, Status, generate};
     use crate::network::AllowList;
     use crate::permission::Permissions;

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use sealgate_token::revocations::UserHash;
 use uuid::Uuid;
 
 use crate::clock::{CLOCK_MARGIN_SECONDS, Timestamp};
@@ -86,6 +87,10 @@ pub struct Revocations {
     /// So that nobody takes a lock for an empty list.
     count: AtomicUsize,
     lists: RwLock<Lists>,
+    /// Grows with each change.
+    generation: AtomicU64,
+    /// What users' names are hashed with where they are published.
+    salt: [u8; 16],
 }
 
 #[derive(Default)]
@@ -98,9 +103,54 @@ struct Lists {
 struct Ended {
     epoch: i64,
     expires_at: Timestamp,
+    /// Of the name; made once, since a list has a hundred thousand perhaps.
+    hash: UserHash,
+}
+
+/// What is revoked, to be published.
+pub(crate) struct Published {
+    /// Tokens and sessions.
+    pub tokens: Vec<Uuid>,
+    /// Users, with the last epoch that is over.
+    pub users: Vec<(UserHash, i64)>,
 }
 
 impl Revocations {
+    /// None yet.
+    #[must_use]
+    pub fn new(salt: [u8; 16]) -> Self {
+        Self {
+            salt,
+            ..Self::default()
+        }
+    }
+
+    /// What users' names are hashed with where they are published.
+    #[must_use]
+    pub const fn salt(&self) -> [u8; 16] {
+        self.salt
+    }
+
+    /// Grows with each change.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Everything but users that were ended so long ago that their entry is for other settings than
+    /// those of now: whose entry expires before then.
+    pub(crate) fn published(&self, users_from: Timestamp) -> Published {
+        self.read(|lists| Published {
+            tokens: lists.tokens.keys().copied().collect(),
+            users: lists
+                .users
+                .values()
+                .filter(|ended| users_from <= ended.expires_at)
+                .map(|ended| (ended.hash, ended.epoch))
+                .collect(),
+        })
+    }
+
     /// Whether a token, or a session, was revoked.
     #[must_use]
     pub fn has_token(&self, jti: Uuid) -> bool {
@@ -131,6 +181,7 @@ impl Revocations {
         if revocations.is_empty() {
             return;
         }
+        let mut is_news = false;
         let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
         for Revocation {
             subject,
@@ -138,12 +189,16 @@ impl Revocations {
         } in revocations
         {
             match subject {
-                Subject::Token(jti) => drop(lists.tokens.insert(*jti, *expires_at)),
+                Subject::Token(jti) => {
+                    is_news |= lists.tokens.insert(*jti, *expires_at).is_none();
+                }
                 Subject::User { name, epoch } => {
-                    let ended = lists.users.entry(name.clone()).or_insert(Ended {
-                        epoch: *epoch,
+                    let ended = lists.users.entry(name.clone()).or_insert_with(|| Ended {
+                        epoch: i64::MIN,
                         expires_at: *expires_at,
+                        hash: UserHash::of(&self.salt, name),
                     });
+                    is_news |= *epoch > ended.epoch;
                     ended.epoch = ended.epoch.max(*epoch);
                     ended.expires_at = ended.expires_at.max(*expires_at);
                 }
@@ -151,6 +206,9 @@ impl Revocations {
         }
         self.count
             .store(lists.tokens.len() + lists.users.len(), Ordering::Release);
+        if is_news {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// Forgets what has expired.
@@ -161,8 +219,10 @@ impl Revocations {
         let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
         lists.tokens.retain(|_, expires_at| *expires_at > now);
         lists.users.retain(|_, ended| ended.expires_at > now);
-        self.count
-            .store(lists.tokens.len() + lists.users.len(), Ordering::Release);
+        let count = lists.tokens.len() + lists.users.len();
+        if self.count.swap(count, Ordering::AcqRel) != count {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// How many there are.

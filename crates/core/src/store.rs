@@ -4,6 +4,8 @@
 //! stand or fall together, and `commit` returns once they are durable. The store holds no rule of
 //! the domain; it checks that the rows it changes are still those that were read.
 
+use std::str::FromStr;
+
 use async_trait::async_trait;
 use sealgate_token::jwt::Algorithm;
 use thiserror::Error;
@@ -192,8 +194,19 @@ pub enum Change {
     UpdateKey(Box<KeyRecord>),
     /// A new data key; no row in the change feed.
     InsertDataKey(DataKey),
-    /// A new server key.
+    /// A new server key; those before it should be retired in the same commit.
     InsertSigningKey(SigningKeyRecord),
+    /// Every server key is to stop signing; what it signed is verified for so long. One that is
+    /// retired already keeps the earlier of both moments.
+    RetireSigningKeys {
+        /// Until when.
+        verify_until: Timestamp,
+    },
+    /// Server keys whose last token has expired are removed.
+    RemoveSigningKeys {
+        /// Those that verify until then or earlier.
+        now: Timestamp,
+    },
     /// A new user; the version must be 1. No row in the change feed.
     InsertUser(Box<UserRecord>),
     /// A changed user. Its `version` is the one that was read; the row gets the next. `last_login_at`
@@ -234,8 +247,7 @@ pub enum Change {
     Revoke(Revocation),
     /// A new key that signs session tokens; those before it should be retired in the same commit.
     InsertSessionKey(SessionKeyRecord),
-    /// Every key that signs session tokens stops doing so; what it signed is verified for so long.
-    /// One that is retired already keeps the earlier of both moments.
+    /// Every key that signs session tokens is to stop; what it signed is verified for so long. One that is retired already keeps the earlier of both moments.
     RetireSessionKeys {
         /// Until when.
         verify_until: Timestamp,
@@ -259,7 +271,9 @@ pub struct SessionKeyRecord {
     pub secret: Secret<64>,
     /// When it was made, or imported.
     pub created_at: Timestamp,
-    /// Until when what it signed is verified; it signs as long as there is nothing here.
+    /// From when on it signs; from the beginning if there is nothing here.
+    pub signs_from: Option<Timestamp>,
+    /// Until when what it signed is verified; for good as long as there is nothing here.
     pub verify_until: Option<Timestamp>,
 }
 
@@ -315,8 +329,51 @@ pub struct SigningKeyRecord {
     pub algorithm: Algorithm,
     /// The private key in PKCS #8; encrypted at rest.
     pub pkcs8: Zeroizing<Vec<u8>>,
+    /// What it signs.
+    pub purpose: Purpose,
     /// When it was made.
     pub created_at: Timestamp,
+    /// From when on it signs; from the beginning if there is nothing here.
+    pub signs_from: Option<Timestamp>,
+    /// Until when what it signed is verified; for good as long as there is nothing here.
+    pub verify_until: Option<Timestamp>,
+}
+
+/// What a server key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Access tokens, and lists of revocations.
+    Tokens,
+    /// Lists of revocations alone, where access tokens are signed with HS256: no token is taken that
+    /// it signs (RFC 8725 section 3.1).
+    Lists,
+}
+
+impl Purpose {
+    /// The name under which the store keeps it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Lists => "lists",
+        }
+    }
+}
+
+/// The text is no name of a [`Purpose`].
+#[derive(Debug, Error)]
+#[error("a server key is for tokens or for lists")]
+pub struct UnknownPurpose;
+
+impl FromStr for Purpose {
+    type Err = UnknownPurpose;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Tokens, Self::Lists]
+            .into_iter()
+            .find(|known| known.as_str() == text)
+            .ok_or(UnknownPurpose)
+    }
 }
 
 impl std::fmt::Debug for SigningKeyRecord {

@@ -252,7 +252,56 @@ pub struct SessionKeyView {
     /// When it was made, or imported.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
-    /// Until when what it signed is verified; null for the key that signs now.
+    /// What it does.
+    pub state: SigningState,
+    /// From when on it signs; null if it did so from the beginning.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub signs_from: Option<Timestamp>,
+    /// Until when what it signed is verified; null for a key that was not replaced.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub verify_until: Option<Timestamp>,
+}
+
+/// What a key that signs tokens does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum SigningState {
+    /// It verifies, so that everybody has it before it signs.
+    Published,
+    /// It signs.
+    Signing,
+    /// It verifies what it signed.
+    Retired,
+}
+
+impl SigningState {
+    /// The name, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Signing => "signing",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// A server key, which signs access tokens or lists of revocations, or once did: without its halves.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServerKeyView {
+    /// The thumbprint (RFC 7638), as it stands in the tokens' header.
+    pub kid: String,
+    /// The registered name of the algorithm.
+    pub algorithm: &'static str,
+    /// What it signs: `tokens`, and lists of revocations with them, or `lists` alone.
+    pub purpose: &'static str,
+    /// What it does.
+    pub state: SigningState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it signs; null if it did so from the beginning.
+    pub signs_from: Option<Timestamp>,
+    /// Until when what it signed is verified; null for a key that was not replaced.
     pub verify_until: Option<Timestamp>,
 }

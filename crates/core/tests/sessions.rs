@@ -6,6 +6,7 @@ use sealgate_core::audit::Origin;
 use sealgate_core::authority::{Authority, Session, SessionSettings, Settings};
 use sealgate_core::error::{Error, LoginFailure, Reason};
 use sealgate_core::user::UserPatch;
+use sealgate_core::view::SigningState;
 
 use support::{HERE, PASSWORD, Site, add_user, log_in, operator, quick, reason};
 
@@ -363,11 +364,15 @@ async fn the_default_key_seals_until_a_key_is_required() {
 #[tokio::test]
 async fn a_rotated_signing_key_verifies_until_its_last_token_has_expired() {
     let site = Site::new();
-    let (here, old) = logged_in(&site).await;
+    let at_once = Settings {
+        publish_lead_seconds: 0,
+        ..quick()
+    };
+    let here = server_with(&site, at_once).await;
+    add_user(&here, "ada").await;
+    let old = token(&here, Some(KEY)).await;
     let there = server(&site).await;
     let before = here.session_key_views();
-    // The newest is told first.
-    site.clock.advance_millis(1);
     let new_key = here.rotate_session_keys(false, &operator()).await.unwrap();
     let new = token(&here, Some(KEY)).await;
     // The other process has not heard of the key yet, and asks.
@@ -393,6 +398,26 @@ async fn a_rotated_signing_key_verifies_until_its_last_token_has_expired() {
     here.forget_sessions().await.unwrap();
     assert_eq!(here.session_key_views().len(), 1);
     assert_eq!(here.store().session_keys().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_signing_key_is_published_everywhere_before_it_signs() {
+    let site = Site::new();
+    let (here, first) = logged_in(&site).await;
+    let there = server(&site).await;
+    let made = here.rotate_session_keys(false, &operator()).await.unwrap();
+    assert_eq!(made.state, SigningState::Published);
+    let signer = |token: &str| token.rsplit('.').next().unwrap().to_owned();
+    for (advance, is_new) in [(7_200_000 - 1, false), (1, true)] {
+        site.clock.advance_millis(advance);
+        for process in [&here, &there] {
+            let issued = token(process, Some(KEY)).await;
+            assert_eq!(signer(&issued) != signer(&first), is_new);
+            let views = process.session_key_views();
+            assert_eq!((views.len(), &views[0].kid), (2, &made.kid));
+            open(process, &first, Some(KEY)).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ async fn server_keys_sign_when_set_so_and_are_published_and_found_by_every_proce
         let site = Site::new();
         let hs256 = site.server().await;
         let before = create(&hs256, "before").await;
-        assert_eq!(hs256.jwk_set()["keys"], serde_json::json!([]));
+        let lists = hs256.jwk_set()["keys"][0]["kid"].clone();
 
         let settings = Settings {
             algorithm,
@@ -204,7 +204,9 @@ async fn server_keys_sign_when_set_so_and_are_published_and_found_by_every_proce
         // What was issued before the setting changed is good until it expires.
         assert!(bear(&signing, before.grant.token.expose()).await.is_ok());
 
-        let jwk = &signing.jwk_set()["keys"][0];
+        let set = signing.jwk_set();
+        let (jwk, other) = (&set["keys"][0], &set["keys"][1]);
+        assert_eq!(other["kid"], lists, "the key of lists stays published");
         assert_eq!(jwk["alg"], algorithm.to_string());
         assert!(jwk.get("d").is_none(), "a private key was published");
 

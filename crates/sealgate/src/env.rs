@@ -87,6 +87,11 @@ pub const SETTINGS: &[Variable] = &[
         "tokens.max_lifetime_seconds",
         Kind::Number,
     ),
+    variable(
+        "SEALGATE_TOKENS_PUBLISH_LEAD_SECONDS",
+        "tokens.publish_lead_seconds",
+        Kind::Number,
+    ),
     variable("SEALGATE_TOKENS_ISSUER", "tokens.issuer", Kind::Text),
     variable("SEALGATE_TOKENS_CACHE", "tokens.cache", Kind::Number),
     variable(

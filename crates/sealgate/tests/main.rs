@@ -23,6 +23,7 @@ mod named_test;
 mod policy;
 mod proxies;
 mod revocation;
+mod revocation_list;
 mod scale;
 mod secrecy;
 mod serve;

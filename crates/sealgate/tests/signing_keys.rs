@@ -13,6 +13,18 @@ const PUBLIC: &str = "1eb9dbbbbc047c03fd70604e0071f0987e16b28b757225c11f00415d0e
 const PASERK_PUBLIC: &str = "k4.public.Hrnbu7wEfAP9cGBOAHHwmH4Wsot1ciXBHwBBXQ4gsaI";
 const PASERK_SECRET: &str = "k4.secret.tMv7Q99M4hByfZU-SnEzB_oZu32fhQQUONnhG5QqN3Qeudu7vAR8A_1wYE4AcfCYfhayi3VyJcEfAEFdDiCxog";
 
+/// The names of the members of an object, sorted.
+fn members(value: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = value
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 fn kids(home: &Home) -> Vec<String> {
     let listed = home.json(&["signing-key", "list"]);
     let keys = listed["keys"].as_array().expect("keys");
@@ -38,7 +50,7 @@ fn profile(server: &Server, token: &str) -> Response {
 }
 
 #[test]
-fn a_rotation_leaves_sessions_and_signs_with_the_new_key() {
+fn a_rotation_leaves_sessions_and_publishes_the_new_key() {
     let home = Home::new();
     user(&home);
     let server = Server::start(&home);
@@ -51,6 +63,7 @@ fn a_rotation_leaves_sessions_and_signs_with_the_new_key() {
     assert_eq!(after.len(), 2);
     assert_eq!(made["key"]["kid"], *after[0]);
     assert_eq!(made["key"]["verify_until"], Value::Null);
+    assert_eq!(made["key"]["state"], "published");
     assert_eq!(after[1], before[0]);
     profile(&server, &session).expect(200);
 
@@ -64,6 +77,77 @@ fn a_rotation_leaves_sessions_and_signs_with_the_new_key() {
         published.expect(200).json(),
         home.json(&["signing-key", "list"])
     );
+}
+
+#[test]
+fn without_a_lead_the_new_key_signs_at_once() {
+    let home = Home::new();
+    user(&home);
+    let server = Server::start(&home);
+    let old = log_in(&server);
+    let mut rotate = home.command(&["signing-key", "rotate", "--json"]);
+    rotate.env("SEALGATE_TOKENS_PUBLISH_LEAD_SECONDS", "0");
+    let made = Ran::of(&mut rotate).success().json();
+    assert_eq!(made["key"]["state"], "signing");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let signer = |token: &str| token.rsplit('.').next().expect("a footer").to_owned();
+    let new = log_in(&server);
+    assert_ne!(signer(&old), signer(&new));
+    for session in [&old, &new] {
+        profile(&server, session).expect(200);
+    }
+}
+
+#[test]
+fn server_keys_are_listed_and_rotated_beside_those_of_sessions() {
+    let home = Home::new();
+    let eddsa = |arguments: &[&str]| {
+        let mut command = home.command(arguments);
+        command.env("SEALGATE_TOKENS_ALGORITHM", "EdDSA");
+        Ran::of(&mut command).success()
+    };
+    eddsa(&["create", "--name", "client", "--quiet"]);
+    let sessions = kids(&home);
+    let of_tokens = ["signing-key", "list", "--of", "tokens", "--json"];
+    let states = || {
+        let keys = home.run(&of_tokens).success().json()["keys"].clone();
+        let keys = keys.as_array().expect("keys").iter();
+        keys.map(|key| key["state"].as_str().expect("a state").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states(), ["signing"]);
+    // The settings of this process are others than those of the one that made it.
+    let rotate = ["signing-key", "rotate", "--of", "tokens", "--json"];
+    let made = home.run(&rotate).success().json();
+    assert_eq!(made["keys"][0]["algorithm"], "EdDSA");
+    assert_eq!(
+        members(&made["keys"][0]),
+        [
+            "algorithm",
+            "created_at",
+            "kid",
+            "purpose",
+            "signs_from",
+            "state",
+            "verify_until"
+        ]
+    );
+    assert_eq!(states(), ["published", "signing"]);
+    home.run(&[
+        "signing-key",
+        "rotate",
+        "--of",
+        "tokens",
+        "--now",
+        "--force",
+    ])
+    .success();
+    assert_eq!(states(), ["signing"]);
+    assert_eq!(kids(&home), sessions, "those of sessions are as they were");
+    let shown = home
+        .run(&["signing-key", "list", "--of", "tokens"])
+        .success();
+    assert!(shown.stdout.contains("it signs"), "{shown:?}");
 }
 
 #[test]

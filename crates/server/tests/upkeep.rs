@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sealgate_core::audit::{self, Origin};
 use sealgate_core::authority::{Authority, Refused, Settings};
 use sealgate_core::clock::{SystemClock, Timestamp};
@@ -17,16 +19,18 @@ use sealgate_core::random::SystemRandom;
 use sealgate_core::revocation::Revocation;
 use sealgate_core::secret::Secret;
 use sealgate_core::store::{
-    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SessionKeyRecord,
+    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, Purpose, SessionKeyRecord,
     SigningKeyRecord, Store, StoreError, UserQuery, Users,
 };
 use sealgate_core::tally::Counted;
 use sealgate_core::user::UserRecord;
 use sealgate_server::upkeep;
+use sealgate_token::jwt::{Algorithm, SigningKey};
 use sealgate_token::paseto::SessionSigningKey;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
 
 // The clock of these tests is tokio's paused one: it jumps to the next timer when nothing else is
 // to be done, so that a minute passes at once and always the same way.
@@ -269,7 +273,22 @@ impl Store for StubStore {
     }
 
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
-        self.nothing()
+        // As with those of sessions. The private key of RFC 8037 appendix A.1.
+        let seed = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+        let seed = URL_SAFE_NO_PAD.decode(seed).unwrap();
+        let head = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+        let pkcs8 = Zeroizing::new([head.as_slice(), &seed].concat());
+        let key = SigningKey::from_pkcs8(Algorithm::EdDsa, &pkcs8).unwrap();
+        let record = SigningKeyRecord {
+            kid: key.kid().to_string(),
+            algorithm: Algorithm::EdDsa,
+            pkcs8,
+            purpose: Purpose::Lists,
+            created_at: Timestamp::from_seconds(0),
+            signs_from: None,
+            verify_until: None,
+        };
+        self.nothing::<()>().map(|()| vec![record])
     }
 
     async fn user(&self, _: &str) -> Result<Option<UserRecord>, StoreError> {
@@ -303,6 +322,7 @@ impl Store for StubStore {
             kid: key.kid().to_owned(),
             secret: Secret::new(*key.to_bytes()),
             created_at: Timestamp::from_seconds(0),
+            signs_from: None,
             verify_until: None,
         };
         self.nothing::<()>().map(|()| vec![record])

@@ -2,6 +2,7 @@
 //! judged.
 //!
 //! - [`jwt`]: access tokens, signed with a managed key's own secret or with a server key.
+//! - [`revocations`]: the signed list of what was revoked, for verifiers that ask nobody.
 //! - [`paseto`]: session tokens, in which a user's data is sealed with the caller's own key.
 //! - [`seal`]: authenticated encryption, the `sg1.` envelope of `/api/encrypt`, key derivation.
 //!
@@ -13,4 +14,5 @@
 mod base64url;
 pub mod jwt;
 pub mod paseto;
+pub mod revocations;
 pub mod seal;

@@ -64,6 +64,8 @@ actions! {
     TokenRenewed = "token.renewed",
     /// A server key that signs access tokens was made.
     SigningKeyCreated = "signing_key.created",
+    /// The server keys that signed access tokens are to stop doing so.
+    SigningKeysRetired = "signing_key.retired",
     /// A data key for a line of keys was made.
     DataKeyCreated = "data_key.created",
     /// An access token was ended before it expired.
@@ -94,7 +96,7 @@ actions! {
     SessionKeyCreated = "session_key.created",
     /// A key that signs session tokens was taken over.
     SessionKeyImported = "session_key.imported",
-    /// The keys that signed session tokens stopped doing so.
+    /// The keys that signed session tokens are to stop doing so.
     SessionKeysRetired = "session_key.retired",
     /// A request was refused.
     RequestRefused = "request.refused",

@@ -2,7 +2,7 @@
 //!
 //! - `batch`: make many keys at once
 //! - `keys`: make, list, change, rotate and revoke keys; `patch`: what may be changed of one
-//! - `tokens`: exchange a key for an access token, renew one, publish what verifies them
+//! - `tokens`: exchange a key for an access token, renew one
 //! - `verify`: who is calling, and may they
 //! - `sealing`: encrypt and decrypt for a line of keys
 //! - `login`: check a user's password, issue a session token
@@ -11,6 +11,8 @@
 //! - `introspection`: tell a service what a token is good for, and end one that is not its own
 //! - `sealed_by`: which key seals a session
 //! - `session_keys`: the keys that sign session tokens
+//! - `server_keys`: the keys that sign access tokens and lists of revocations
+//! - `revocation_list`: what was revoked, signed, for whoever verifies on their own
 //! - `users`: make, list, change and remove users
 //! - `logs`: read, follow and verify the audit log
 //! - `upkeep`: follow the change feed, write counts and refusals, record what expired
@@ -25,10 +27,13 @@ mod logs;
 mod patch;
 mod questions;
 mod rate;
+mod revocation_list;
 mod sealed_by;
 mod sealing;
+mod server_keys;
 mod session_keys;
 mod sessions;
+mod term;
 mod token_cache;
 mod tokens;
 mod upkeep;
@@ -37,9 +42,9 @@ mod verify;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
-use sealgate_token::jwt::{Algorithm, SigningKey, TrustedClaims};
+use sealgate_token::jwt::{Algorithm, TrustedClaims};
 use tokio::sync::OnceCell;
 
 pub use self::batch::Rejected;
@@ -51,8 +56,11 @@ pub use self::logs::{LogPage, Verified};
 pub use self::questions::Question;
 use self::questions::Questions;
 use self::rate::RateLimits;
+use self::revocation_list::Lists;
+pub use self::revocation_list::SignedList;
 pub use self::sealed_by::SealedBy;
 pub use self::sealing::{SealingOffer, TextSealed};
+use self::server_keys::ServerKeys;
 use self::session_keys::SessionKeys;
 pub use self::sessions::{
     LONGEST_SESSION_SECONDS, LoggedIn, OpenSession, Session, SessionSettings,
@@ -71,7 +79,7 @@ use crate::key::{Environment, KeyHasher, KeyId};
 use crate::keyring::Keyring;
 use crate::master::MasterKey;
 use crate::password::Passwords;
-use crate::random::Random;
+use crate::random::{Random, array};
 pub use crate::rate::Allowance;
 use crate::revocation::Revocations;
 use crate::store::{Change, Commit, FeedPosition, Store, StoreError};
@@ -88,6 +96,8 @@ pub struct Settings {
     pub token_seconds: i64,
     /// How long a line of renewals can last, in seconds.
     pub token_max_seconds: i64,
+    /// For how long a key is published before it signs, in seconds.
+    pub publish_lead_seconds: i64,
     /// Whose keys this server takes.
     pub environment: Environment,
     /// After how many days a key is due for rotation.
@@ -115,6 +125,7 @@ impl Default for Settings {
             algorithm: Algorithm::Hs256,
             token_seconds: 3_600,
             token_max_seconds: 86_400,
+            publish_lead_seconds: 7_200,
             environment: Environment::Production,
             rotation_days: 90,
             max_staleness_millis: 1_000,
@@ -183,11 +194,11 @@ pub struct Authority {
     reload: Mutex<Option<Reload>>,
     questions: Questions,
     tokens: TokenCache<TrustedClaims>,
-    signing: RwLock<Arc<[Arc<SigningKey>]>>,
-    reading_signing_keys: tokio::sync::Mutex<()>,
+    server_keys: ServerKeys,
     sessions: TokenCache<OpenSession>,
     session_keys: SessionKeys,
     revocations: Revocations,
+    lists: Lists,
     /// Where users come from, if not from the store.
     directory: Option<Arc<dyn IdentityProvider>>,
     directory_places: Places,
@@ -222,11 +233,11 @@ impl Authority {
             reload: Mutex::default(),
             questions: Questions::default(),
             tokens: TokenCache::new(settings.token_cache, random.as_ref()),
-            signing: RwLock::new(Arc::new([])),
-            reading_signing_keys: tokio::sync::Mutex::default(),
+            server_keys: ServerKeys::default(),
             sessions: TokenCache::new(settings.sessions.cache, random.as_ref()),
             session_keys: SessionKeys::default(),
-            revocations: Revocations::default(),
+            revocations: Revocations::new(array(random.as_ref())),
+            lists: Lists::default(),
             directory: None,
             directory_places: Places::default(),
             anonymous: AddressLimit::new(

@@ -6,9 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sealgate_token::paseto::{SessionKeyError, SessionSigningKey, SessionVerifyingKey};
 use serde_json::Value;
 
+use super::term::{Handover, Term, signer};
 use super::{Authority, Caller};
 use crate::audit::{Action, Actor, Origin};
-use crate::clock::{CLOCK_MARGIN_SECONDS, Timestamp};
+use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::random::array;
 use crate::secret::Secret;
@@ -21,31 +22,35 @@ const ASKED_MILLIS: i64 = 1_000;
 /// A key that signs session tokens, or once did.
 pub(super) struct SessionKey {
     pub signing: SessionSigningKey,
-    pub created_at: Timestamp,
-    pub verify_until: Option<Timestamp>,
+    term: Term,
 }
 
 impl SessionKey {
     fn read(record: &SessionKeyRecord) -> Result<Self, SessionKeyError> {
         Ok(Self {
             signing: SessionSigningKey::from_bytes(record.secret.expose())?,
-            created_at: record.created_at,
-            verify_until: record.verify_until,
+            term: Term {
+                created_at: record.created_at,
+                signs_from: record.signs_from,
+                verify_until: record.verify_until,
+            },
         })
     }
 
-    fn view(&self) -> SessionKeyView {
+    fn view(&self, signs: bool) -> SessionKeyView {
         let public: &SessionVerifyingKey = self.signing.verifying_key();
         SessionKeyView {
             kid: public.kid().to_owned(),
             paserk: public.paserk(),
-            created_at: self.created_at,
-            verify_until: self.verify_until,
+            created_at: self.term.created_at,
+            state: self.term.state(signs),
+            signs_from: self.term.signs_from,
+            verify_until: self.term.verify_until,
         }
     }
 
     fn verifies(&self, now: Timestamp) -> bool {
-        self.verify_until.is_none_or(|until| now < until)
+        self.term.verifies(now)
     }
 }
 
@@ -81,7 +86,7 @@ impl SessionKeys {
     }
 
     fn replace(&self, keys: Vec<Arc<SessionKey>>) {
-        let identity = |key: &Arc<SessionKey>| (key.signing.kid().to_owned(), key.verify_until);
+        let identity = |key: &Arc<SessionKey>| (key.signing.kid().to_owned(), key.term);
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         if held.keys.iter().map(identity).ne(keys.iter().map(identity)) {
             held.keys = keys.into();
@@ -101,12 +106,22 @@ impl SessionKeys {
                 .is_ok()
     }
 
-    /// The newest key that is not retired, and the generation it is of.
-    pub(super) fn current(&self) -> Option<(Arc<SessionKey>, u64)> {
+    /// The key that signs, and the generation it is of.
+    pub(super) fn current(&self, now: Timestamp) -> Option<(Arc<SessionKey>, u64)> {
         self.read(|held| {
-            let current = held.keys.iter().find(|key| key.verify_until.is_none());
+            let current = signer(held.keys.iter(), |key| key.term, now);
             current.map(|key| (Arc::clone(key), held.generation))
         })
+    }
+
+    /// When the newest was made.
+    fn newest(&self) -> Option<Timestamp> {
+        self.read(|held| held.keys.first().map(|key| key.term.created_at))
+    }
+
+    /// Whether there is a key that was not replaced.
+    fn has_latest(&self) -> bool {
+        self.read(|held| held.keys.iter().any(|key| key.term.verify_until.is_none()))
     }
 }
 
@@ -116,8 +131,19 @@ impl Authority {
     pub fn session_key_views(&self) -> Vec<SessionKeyView> {
         let now = self.now();
         let keys = self.session_keys.all();
+        let signs = |key: &SessionKey| {
+            let signer = self.session_keys.current(now);
+            signer.is_some_and(|(signer, _)| signer.signing.kid() == key.signing.kid())
+        };
         let good = keys.iter().filter(|key| key.verifies(now));
-        good.map(|key| key.view()).collect()
+        good.map(|key| key.view(signs(key))).collect()
+    }
+
+    /// The ids of the keys that verify session tokens.
+    pub(super) fn session_kids(&self, now: Timestamp) -> Vec<String> {
+        let keys = self.session_keys.all();
+        let good = keys.iter().filter(|key| key.verifies(now));
+        good.map(|key| key.signing.kid().to_owned()).collect()
     }
 
     /// Reads the keys that sign session tokens from the store, and makes one if there is none.
@@ -126,7 +152,7 @@ impl Authority {
     /// If the store cannot be used, or a key in it cannot be read.
     pub async fn prepare_session_keys(&self) -> Result<(), Error> {
         self.load_session_keys().await?;
-        if self.session_keys.current().is_some() {
+        if self.session_keys.has_latest() {
             return Ok(());
         }
         let system = Caller {
@@ -135,7 +161,11 @@ impl Authority {
             status: None,
         };
         let key = self.new_session_key()?;
-        self.add_session_key(&key, Action::SessionKeyCreated, None, &system)
+        // Where the one that was to sign is gone and another does, as in a rotation.
+        let now = self.now();
+        let at_once = self.session_keys.current(now).is_none();
+        let handover = self.session_handover(!at_once, now);
+        self.add_session_key(&key, Action::SessionKeyCreated, handover, &system)
             .await?;
         Ok(())
     }
@@ -154,8 +184,9 @@ impl Authority {
         Ok(())
     }
 
-    /// Makes a new key that signs from now on. What the old ones signed is verified until its last
-    /// token has expired; with `at_once` not at all, which ends every session.
+    /// Makes a new key. It is published now, and signs when it has been for long enough. What the old
+    /// ones sign until then is verified until its last token has expired. With `at_once` it signs now,
+    /// and nothing that the old ones signed is good any more, which ends every session.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -164,13 +195,19 @@ impl Authority {
         at_once: bool,
         caller: &Caller,
     ) -> Result<SessionKeyView, Error> {
-        let until = self.last_expiry(at_once);
+        self.load_session_keys().await?;
+        let now = self.now();
+        let handover = if at_once {
+            Handover::at_once(self.session_keys.newest(), now)
+        } else {
+            self.session_handover(true, now)
+        };
         let key = self.new_session_key()?;
-        self.add_session_key(&key, Action::SessionKeyCreated, Some(until), caller)
+        self.add_session_key(&key, Action::SessionKeyCreated, handover, caller)
             .await
     }
 
-    /// Takes over a key made elsewhere; it signs from now on.
+    /// Takes over a key made elsewhere; it signs from now on, since who has it elsewhere knows no other.
     ///
     /// # Errors
     /// If it is known already, or the store cannot be written.
@@ -179,9 +216,10 @@ impl Authority {
         key: &SessionSigningKey,
         caller: &Caller,
     ) -> Result<SessionKeyView, Error> {
-        let until = self.last_expiry(false);
+        self.load_session_keys().await?;
+        let handover = self.session_handover(false, self.now());
         let imported = self
-            .add_session_key(key, Action::SessionKeyImported, Some(until), caller)
+            .add_session_key(key, Action::SessionKeyImported, handover, caller)
             .await;
         imported.map_err(|error| match error {
             Error::Conflict(_) => Error::Conflict(format!("the key {} is here already", key.kid())),
@@ -189,15 +227,15 @@ impl Authority {
         })
     }
 
-    /// When the last token has expired that the keys of now can have signed.
-    fn last_expiry(&self, at_once: bool) -> Timestamp {
-        let now = self.now();
-        if at_once {
-            // The clock of another server may be behind.
-            now.plus_seconds(-CLOCK_MARGIN_SECONDS)
+    /// The change to a new key, published before it signs or not.
+    fn session_handover(&self, publish_first: bool, now: Timestamp) -> Handover {
+        let lead = if publish_first {
+            self.settings.publish_lead_seconds
         } else {
-            now.plus_seconds(self.settings.sessions.idle_seconds + CLOCK_MARGIN_SECONDS)
-        }
+            0
+        };
+        let lifetime = self.settings.sessions.idle_seconds;
+        Handover::after(self.session_keys.newest(), now, lead, lifetime)
     }
 
     fn new_session_key(&self) -> Result<SessionSigningKey, Error> {
@@ -210,32 +248,31 @@ impl Authority {
         &self,
         key: &SessionSigningKey,
         action: Action,
-        retire_until: Option<Timestamp>,
+        handover: Handover,
         caller: &Caller,
     ) -> Result<SessionKeyView, Error> {
         let now = self.now();
         let record = SessionKeyRecord {
             kid: key.kid().to_owned(),
             secret: Secret::new(*key.to_bytes()),
-            created_at: now,
+            created_at: handover.term.created_at,
+            signs_from: handover.term.signs_from,
             verify_until: None,
         };
-        let view = SessionKey::read(&record)
-            .map_err(|error| Error::Internal(format!("a key does not read back: {error}")))?
-            .view();
-        let mut events = vec![
-            caller
-                .event(now, action, None)
-                .with_details([("kid", Value::from(key.kid()))]),
-        ];
+        let signs_from = record.signs_from.map(|from| from.to_string());
+        let mut events = vec![caller.event(now, action, None).with_details([
+            ("kid", Value::from(key.kid())),
+            ("signs_from", Value::from(signs_from)),
+        ])];
         let mut changes = Vec::new();
         let records = self.store.session_keys().await?;
         let signing = records.iter().filter(|key| key.verify_until.is_none());
         let signing: Vec<&str> = signing.map(|key| key.kid.as_str()).collect();
-        if let Some(verify_until) = retire_until
-            && !signing.is_empty()
-        {
+        let verify_until = handover.retire_until;
+        if !records.is_empty() {
             changes.push(Change::RetireSessionKeys { verify_until });
+        }
+        if !signing.is_empty() {
             let details = [
                 ("kids", Value::from(signing)),
                 ("verify_until", Value::from(verify_until.to_string())),
@@ -249,7 +286,10 @@ impl Authority {
         changes.push(Change::InsertSessionKey(record));
         self.commit(changes, events).await?;
         self.load_session_keys().await?;
-        Ok(view)
+        let mut views = self.session_key_views().into_iter();
+        views
+            .find(|view| view.kid == key.kid())
+            .ok_or_else(|| Error::Internal("a key was made and is not there".to_owned()))
     }
 
     /// The key of that name, if what it signed is verified now. One that another process made a
@@ -285,7 +325,7 @@ impl Authority {
     pub async fn forget_session_keys(&self) -> Result<(), Error> {
         let now = self.now();
         let keys = self.session_keys.all();
-        if self.session_keys.current().is_none() {
+        if !self.session_keys.has_latest() {
             // The one that signed was damaged.
             self.prepare_session_keys().await?;
         }

@@ -330,7 +330,7 @@ impl Authority {
         let claims = self.session_claims(terms, seal, now)?;
         let (key, generation) = self
             .session_keys
-            .current()
+            .current(now)
             .ok_or_else(|| Error::Internal("there is no key to sign sessions with".to_owned()))?;
         let token = key.signing.issue(&claims).map_err(|error| match error {
             IssueError::TooLong => too_long(terms.data),
@@ -427,6 +427,8 @@ impl Authority {
                 break;
             }
         }
+        self.ring.forget_ended(now, self.settings.token_seconds);
+        self.forget_server_keys().await?;
         self.forget_session_keys().await
     }
 

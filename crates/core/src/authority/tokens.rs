@@ -1,18 +1,15 @@
-//! Access tokens: exchanging a key for one, renewing one, and what others verify them with.
+//! Access tokens: exchanging a key for one, and renewing one.
 
-use std::sync::{Arc, PoisonError};
-
-use sealgate_token::jwt::{Algorithm, Claims, SigningKey, issue_hs256, jwk_set};
+use sealgate_token::jwt::{Algorithm, Claims, issue_hs256};
 use serde_json::Value;
 
 use super::{Authority, Caller, Identity};
-use crate::audit::{Action, Actor};
+use crate::audit::Action;
 use crate::clock::Timestamp;
 use crate::error::{Error, Reason};
 use crate::key::{KeyId, KeyRecord};
 use crate::random::uuid;
 use crate::secret::{Secret, SecretText};
-use crate::store::{Change, SigningKeyRecord};
 
 /// An access token that was just issued.
 #[derive(Clone, Debug)]
@@ -150,8 +147,8 @@ impl Authority {
         };
         let token = match self.settings.algorithm {
             Algorithm::Hs256 => issue_hs256(&claims, secret.expose()),
-            wanted => match self.signing_key(|key| key.algorithm() == wanted) {
-                Some(key) => key.issue(&claims),
+            wanted => match self.token_signer(now) {
+                Some(key) => key.signing.issue(&claims),
                 None => return Err(Error::Internal(format!("there is no {wanted} signing key"))),
             },
         }
@@ -164,71 +161,5 @@ impl Authority {
             is_admin: claims.is_admin,
         };
         Ok((grant, claims.jti))
-    }
-
-    /// The JWK set (RFC 7517) of the server keys; empty as long as tokens are signed with HS256.
-    #[must_use]
-    pub fn jwk_set(&self) -> Value {
-        jwk_set(self.signing_keys().iter().map(|key| key.verifying_key()))
-    }
-
-    /// Reads the server keys from the store, and makes one if the settings want a kind that is not
-    /// there yet.
-    ///
-    /// # Errors
-    /// If the store cannot be used, or a key in it cannot be read.
-    pub async fn prepare_signing(&self) -> Result<(), Error> {
-        self.load_signing_keys().await?;
-        let wanted = self.settings.algorithm;
-        if wanted == Algorithm::Hs256 || self.signing_key(|key| key.algorithm() == wanted).is_some()
-        {
-            return Ok(());
-        }
-        let now = self.now();
-        let (key, pkcs8) = SigningKey::generate(wanted)
-            .map_err(|error| Error::Internal(format!("no signing key could be made: {error}")))?;
-        let record = SigningKeyRecord {
-            kid: key.kid().to_string(),
-            algorithm: wanted,
-            pkcs8,
-            created_at: now,
-        };
-        let event = crate::audit::Event::new(now, Action::SigningKeyCreated, None, &Actor::System)
-            .with_details([
-                ("algorithm", Value::from(wanted.to_string())),
-                ("jwk_thumbprint", Value::from(record.kid.as_str())),
-            ]);
-        self.commit(vec![Change::InsertSigningKey(record)], vec![event])
-            .await?;
-        self.load_signing_keys().await
-    }
-
-    pub(super) async fn load_signing_keys(&self) -> Result<(), Error> {
-        // What was read earlier must not be taken for news.
-        let _reading = self.reading_signing_keys.lock().await;
-        let records = self.store.signing_keys().await?;
-        let keys: Result<Vec<_>, _> = records
-            .iter()
-            .map(|record| SigningKey::from_pkcs8(record.algorithm, &record.pkcs8).map(Arc::new))
-            .collect();
-        let keys =
-            keys.map_err(|error| Error::Internal(format!("a signing key is damaged: {error}")))?;
-        *self.signing.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
-        Ok(())
-    }
-
-    /// The newest server key of which something is true.
-    pub(super) fn signing_key(
-        &self,
-        is_it: impl Fn(&SigningKey) -> bool,
-    ) -> Option<Arc<SigningKey>> {
-        self.signing_keys()
-            .iter()
-            .find(|key| is_it(key))
-            .map(Arc::clone)
-    }
-
-    fn signing_keys(&self) -> Arc<[Arc<SigningKey>]> {
-        Arc::clone(&self.signing.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

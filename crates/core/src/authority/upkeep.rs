@@ -36,7 +36,7 @@ impl Authority {
     /// # Errors
     /// If the store cannot be used.
     pub async fn start(&self) -> Result<(), Error> {
-        self.prepare_signing().await?;
+        self.prepare_server_keys().await?;
         self.prepare_session_keys().await?;
         let asked_at = self.now();
         let mut feed = self.feed.lock().await;

@@ -267,14 +267,23 @@ impl Authority {
                 return Ok((held, claims));
             }
         }
-        let (held, claims) = self.verify_new_token(text, seconds)?;
+        let generation = self.server_keys.generation();
+        let (held, claims) = self.verify_new_token(text, now)?;
         self.check_not_ended(&claims)?;
         let claims = Arc::new(claims);
         self.tokens.insert(print, &claims);
+        if generation != self.server_keys.generation() {
+            // The key that signed it may be gone, and the cache was emptied before this came in.
+            self.tokens.retain(|_| false);
+        }
         Ok((held, claims))
     }
 
-    fn verify_new_token(&self, text: &str, now: i64) -> Result<(Held, TrustedClaims), Unsettled> {
+    fn verify_new_token(
+        &self,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(Held, TrustedClaims), Unsettled> {
         let untrusted = Untrusted::parse(text).map_err(|invalid| Denied {
             reason: Reason::InvalidToken(invalid.reason()),
             key_id: None,
@@ -283,15 +292,16 @@ impl Authority {
         let policy = Policy::new(&self.settings.issuer);
         let (held, result) = match untrusted.signer() {
             Signer::KeySecret => self.ring.with_token_secret(key_id, |secret| {
-                untrusted.verify_hs256(secret.expose(), &policy, now)
+                untrusted.verify_hs256(secret.expose(), &policy, now.as_seconds())
             }),
             Signer::Server { kid, .. } => {
-                let signer = self.signing_key(|key| key.kid() == kid).ok_or(Denied {
+                let signer = self.token_verifier(kid, now).ok_or(Denied {
                     reason: Reason::InvalidToken("unknown_signing_key"),
                     key_id: None,
                 })?;
                 // The signature first: whoever makes tokens up is not told which keys exist.
-                let result = untrusted.verify_server(signer.verifying_key(), &policy, now);
+                let key = signer.signing.verifying_key();
+                let result = untrusted.verify_server(key, &policy, now.as_seconds());
                 self.ring.held(key_id).map(|held| (held, result))
             }
         }

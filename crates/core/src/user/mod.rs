@@ -75,11 +75,7 @@ impl fmt::Display for Username {
     }
 }
 
-/// A user's name, of whatever directory, as accounts are told apart: lower case.
-#[must_use]
-pub fn fold_username(name: &str) -> String {
-    name.to_lowercase()
-}
+pub use sealgate_token::revocations::fold_username;
 
 /// What the store keeps of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]

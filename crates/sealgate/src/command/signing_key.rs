@@ -1,11 +1,11 @@
-//! `sealgate signing-key`: the keys that sign session tokens.
+//! `sealgate signing-key`: the keys that sign session tokens, and the server keys that sign access tokens.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read as _};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use sealgate_core::clock::Timestamp;
-use sealgate_core::view::SessionKeyView;
+use sealgate_core::view::{ServerKeyView, SessionKeyView, SigningState};
 use sealgate_token::paseto::{SessionKeyError, SessionSigningKey};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -22,24 +22,34 @@ const EXAMPLES: &str = "\
 Examples:
   sealgate signing-key list
   sealgate signing-key rotate
+  sealgate signing-key rotate --of tokens
   sealgate signing-key import < key.paserk
 
-The newest key signs. What the others signed is verified until the last of it has expired; then they
-are forgotten.";
+There are two kinds: the keys of session tokens, which are meant without --of, and the server keys,
+which sign access tokens (EdDSA, ES256) and lists of revocations.
+
+A new key is published first and signs later (tokens.publish_lead_seconds), so that whoever verifies
+tokens on their own has it in time. What the others signed is verified until the last of it has
+expired; then they are forgotten.";
 
 const LIST: &str = "\
 Examples:
   sealgate signing-key list
   sealgate signing-key list --json | jq -r '.keys[].paserk'
+  sealgate signing-key list --of tokens
 
-The public keys are served at /.well-known/paseto-keys.json too.";
+The public keys are served at /.well-known/paseto-keys.json too, those of access tokens at
+/.well-known/jwks.json.";
 
 const ROTATE: &str = "\
 Examples:
   sealgate signing-key rotate
+  sealgate signing-key rotate --of tokens
   sealgate signing-key rotate --now --force  the key has leaked: end every session
+  sealgate signing-key rotate --of tokens --now --force  the server key has leaked
 
-A running server signs with the new key within one second.";
+The new key is published within one second, and signs two hours later unless
+tokens.publish_lead_seconds says otherwise. With --now it signs within one second.";
 
 const IMPORT: &str = "\
 Examples:
@@ -64,18 +74,38 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the keys whose tokens are verified
-    #[command(after_help = LIST)]
-    List,
-    /// Make a new key, which signs from now on
+    List(List),
+    /// Make a new key, which is published now and signs later
     Rotate(Rotate),
     /// Take over a key, which signs from now on
     Import(Import),
 }
 
+/// Which keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    // Without a help text each, which would stretch that of the command over pages.
+    #[default]
+    Sessions,
+    Tokens,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = LIST)]
+struct List {
+    /// Which keys: those of session tokens, or the server keys of access tokens
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    of: Kind,
+}
+
 #[derive(clap::Args, Debug)]
 #[command(after_help = ROTATE)]
 struct Rotate {
-    /// Verify nothing any more that the old keys signed: it ends every session
+    /// Which keys: those of session tokens, or the server keys of access tokens
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    of: Kind,
+
+    /// Verify nothing any more that the old keys signed: it ends every session, or every access token
     #[arg(long)]
     now: bool,
 
@@ -98,8 +128,8 @@ struct Import {
 
 /// All of them, in JSON.
 #[derive(Serialize)]
-struct All {
-    keys: Vec<SessionKeyView>,
+struct All<K> {
+    keys: Vec<K>,
 }
 
 /// One of them, in JSON.
@@ -115,7 +145,8 @@ impl Args {
     /// If it cannot be done.
     pub async fn run(self, context: &Context) -> Outcome {
         match self.command {
-            Command::List => list(context).await,
+            Command::List(List { of: Kind::Sessions }) => list(context).await,
+            Command::List(List { of: Kind::Tokens }) => list_server_keys(context).await,
             Command::Rotate(args) => args.run(context).await,
             Command::Import(args) => args.run(context).await,
         }
@@ -138,8 +169,50 @@ async fn list(context: &Context) -> Outcome {
         .await
 }
 
+async fn list_server_keys(context: &Context) -> Outcome {
+    context
+        .with_store(Missing::Refuse, async |authority| {
+            authority.prepare_signing().await?;
+            print_server_keys(
+                authority.server_key_views(),
+                &context.output,
+                authority.now(),
+            )
+        })
+        .await
+}
+
 impl Rotate {
     async fn run(self, context: &Context) -> Outcome {
+        match self.of {
+            Kind::Sessions => self.rotate_session_keys(context).await,
+            Kind::Tokens => self.rotate_server_keys(context).await,
+        }
+    }
+
+    async fn rotate_server_keys(self, context: &Context) -> Outcome {
+        if self.now {
+            let question =
+                "Forget the server keys, which ends every access token that they signed?";
+            confirm(question, self.force)?;
+        }
+        context
+            .with_store(Missing::Refuse, async |authority| {
+                let keys = authority
+                    .rotate_server_keys(self.now, &account::caller())
+                    .await?;
+                print_server_keys(keys, &context.output, authority.now())?;
+                if self.now {
+                    let note =
+                        "\nIt signs from now on. Every token that the old keys signed is dead.";
+                    context.output.note(note);
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn rotate_session_keys(self, context: &Context) -> Outcome {
         if self.now {
             let question = "Forget the keys that sign sessions, which ends every session?";
             confirm(question, self.force)?;
@@ -149,12 +222,15 @@ impl Rotate {
                 let key = authority
                     .rotate_session_keys(self.now, &account::caller())
                     .await?;
-                let what = if self.now {
-                    "It signs from now on. Every session is ended."
-                } else {
-                    "It signs from now on. Sessions go on."
+                let what = match (self.now, key.signs_from) {
+                    (true, _) => "It signs from now on. Every session is ended.".to_owned(),
+                    (false, None) => "It signs from now on. Sessions go on.".to_owned(),
+                    (false, Some(from)) => format!(
+                        "It is published, and signs from {} on. Sessions go on.",
+                        date_time(from)
+                    ),
                 };
-                print(key, what, &context.output)
+                print(key, &what, &context.output)
             })
             .await
     }
@@ -265,15 +341,61 @@ fn print_all(keys: &[SessionKeyView], output: &Output, now: Timestamp) -> Outcom
         Column::new("PUBLIC KEY").dispensable(2),
     ]);
     for key in keys {
-        let until = match key.verify_until {
-            None => (Style::Good, "it signs".to_owned()),
-            Some(until) => (Style::Plain, relative(until, now)),
-        };
+        let until = until(key.state, key.signs_from, key.verify_until, now);
         table.row([
             (Style::Strong, key.kid.clone()),
             (Style::Plain, relative(key.created_at, now)),
             until,
             (Style::Faint, key.paserk.clone()),
+        ]);
+    }
+    Ok(table.print(output)?)
+}
+
+/// What a key does, and until when.
+fn until(
+    state: SigningState,
+    signs_from: Option<Timestamp>,
+    verify_until: Option<Timestamp>,
+    now: Timestamp,
+) -> (Style, String) {
+    match (state, signs_from, verify_until) {
+        (SigningState::Signing, _, None) => (Style::Good, "it signs".to_owned()),
+        (SigningState::Signing, _, Some(until)) => {
+            (Style::Good, format!("it signs, {}", relative(until, now)))
+        }
+        (SigningState::Published, Some(from), _) => {
+            (Style::Plain, format!("it signs {}", relative(from, now)))
+        }
+        (SigningState::Published, None, _) => (Style::Plain, "it is published".to_owned()),
+        (SigningState::Retired, _, until) => {
+            let until = until.map_or_else(String::new, |until| relative(until, now));
+            (Style::Plain, until)
+        }
+    }
+}
+
+fn print_server_keys(keys: Vec<ServerKeyView>, output: &Output, now: Timestamp) -> Outcome {
+    if output.json {
+        return Ok(output.json(&All { keys })?);
+    }
+    if output.quiet {
+        return keys.iter().try_for_each(|key| Ok(print_line(&key.kid)?));
+    }
+    let mut table = Table::new(&[
+        Column::new("KEY ID"),
+        Column::new("ALGORITHM").dispensable(2),
+        Column::new("SIGNS").dispensable(3),
+        Column::new("CREATED").dispensable(1),
+        Column::new("VERIFIES UNTIL"),
+    ]);
+    for key in keys {
+        table.row([
+            (Style::Strong, key.kid.clone()),
+            (Style::Plain, key.algorithm.to_owned()),
+            (Style::Plain, key.purpose.to_owned()),
+            (Style::Plain, relative(key.created_at, now)),
+            until(key.state, key.signs_from, key.verify_until, now),
         ]);
     }
     Ok(table.print(output)?)

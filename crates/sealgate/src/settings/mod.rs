@@ -128,6 +128,9 @@ pub struct Tokens {
     /// How long a line of renewals can last.
     #[serde(deserialize_with = "within::<1, 31_536_000, _>")]
     pub max_lifetime_seconds: u32,
+    /// For how long a new key is published before it signs.
+    #[serde(deserialize_with = "within::<0, 86_400, _>")]
+    pub publish_lead_seconds: u32,
     /// `iss` of every token.
     #[serde(deserialize_with = "issuer")]
     pub issuer: String,
@@ -246,6 +249,7 @@ impl Settings {
             algorithm: self.tokens.algorithm,
             token_seconds: self.tokens.lifetime_seconds.into(),
             token_max_seconds: self.tokens.max_lifetime_seconds.into(),
+            publish_lead_seconds: self.tokens.publish_lead_seconds.into(),
             environment: self.server.environment,
             rotation_days: self.keys.rotation_days,
             max_staleness_millis: self.store.max_staleness_ms.into(),
@@ -278,6 +282,7 @@ impl Default for Tokens {
             algorithm: Algorithm::Hs256,
             lifetime_seconds: 3_600,
             max_lifetime_seconds: 86_400,
+            publish_lead_seconds: 7_200,
             issuer: "sealgate".to_owned(),
             cache: 100_000,
         }

@@ -11,7 +11,8 @@
 //! - [`sealing`]: encrypt and decrypt
 //! - [`forward_auth`](mod@forward_auth): for reverse proxies, which ask before they let a request through
 //! - [`probe`]: for the operator's monitoring
-//! - [`about`]: what Sealgate says of itself: the reference, public keys, the security contact
+//! - [`about`]: what Sealgate says of itself: the reference, public keys, what was revoked, the
+//!   security contact
 //!
 //! A route can only be added together with its description: [`routes!`] wants both.
 
@@ -55,6 +56,7 @@ pub(crate) fn published() -> OpenApiRouter<Arc<Server>> {
 /// The endpoints that anybody may call, as often as they like: they are polled, and cost little.
 pub(crate) fn public() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::new()
+        .routes(routes!(about::revocations::revocations))
         .routes(routes!(probe::health::health))
         .routes(routes!(probe::ready::ready))
         .routes(routes!(probe::metrics::metrics))

@@ -6,10 +6,11 @@ use serde_json::Value;
 use crate::support::{PASSWORD, World, call};
 
 /// Who needs no credential.
-const PUBLIC: [&str; 13] = [
+const PUBLIC: [&str; 14] = [
     "GET /",
     "GET /.well-known/jwks.json",
     "GET /.well-known/paseto-keys.json",
+    "GET /.well-known/sealgate-revocations",
     "GET /.well-known/security.txt",
     "GET /api/openapi.json",
     "GET /api/reference",

@@ -341,8 +341,11 @@ async fn public_keys_are_published_where_tokens_are_signed_with_them() {
     let path = "/.well-known/jwks.json";
     let world = World::new().await;
     let answer = get(path).send(&world).await;
-    assert_eq!(answer.ok(), json!({"keys": []}));
-    assert_eq!(answer.headers["cache-control"], "public, max-age=300");
+    let keys = answer.ok();
+    // Access tokens are HS256: it signs lists of revocations.
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(keys["keys"][0]["alg"], "EdDSA");
+    assert_eq!(answer.headers["cache-control"], "public, max-age=3600");
     let settings = Settings {
         algorithm: Algorithm::EdDsa,
         ..Settings::default()
@@ -396,4 +399,54 @@ async fn a_refusal_is_recorded_with_its_request() {
         answer.headers["x-request-id"],
         *event["request_id"].as_str().unwrap()
     );
+}
+
+#[tokio::test]
+async fn whoever_has_the_published_keys_or_the_list_of_revocations_gets_no_body() {
+    let world = World::new().await;
+    for path in [
+        "/.well-known/jwks.json",
+        "/.well-known/paseto-keys.json",
+        "/.well-known/sealgate-revocations",
+    ] {
+        let first = get(path).send(&world).await;
+        assert_eq!(first.status, 200, "{path}");
+        let tag = first.headers["etag"].to_str().unwrap().to_owned();
+        let again = get(path).header("if-none-match", &tag).send(&world).await;
+        assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
+        for name in ["etag", "cache-control"] {
+            assert_eq!(again.headers[name], first.headers[name], "{path}");
+        }
+        let other = get(path).header("if-none-match", "\"other\"");
+        assert_eq!(other.send(&world).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_poll_of_the_list_costs_little_and_is_outside_of_the_limits_by_address() {
+    let settings = Settings {
+        anonymous_per_minute: 1,
+        ..Settings::default()
+    };
+    let world = World::with(settings, HttpSettings::default()).await;
+    let path = "/.well-known/sealgate-revocations";
+    let first = get(path).send(&world).await;
+    let tag = first.headers["etag"].to_str().unwrap().to_owned();
+    for _ in 0..100 {
+        let again = get(path).header("if-none-match", &tag).send(&world).await;
+        assert_eq!(again.status, 304);
+    }
+    let key = world.key("api:read").await;
+    let id = key.id.clone();
+    world
+        .authority
+        .revoke(
+            &id,
+            None,
+            &sealgate_core::authority::Caller::command_line("tester"),
+        )
+        .await
+        .unwrap();
+    let told = get(path).header("if-none-match", &tag).send(&world).await;
+    assert_eq!(told.status, 200, "at once, in the process that did it");
 }

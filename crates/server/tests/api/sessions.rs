@@ -305,7 +305,7 @@ async fn what_an_administrator_does_to_a_user_ends_the_sessions_everywhere() {
 async fn the_public_keys_of_session_tokens_are_published() {
     let world = world_with_ada().await;
     let answer = get("/.well-known/paseto-keys.json").send(&world).await;
-    assert_eq!(answer.headers["cache-control"], "public, max-age=300");
+    assert_eq!(answer.headers["cache-control"], "public, max-age=3600");
     let body = answer.ok();
     let keys = body["keys"].as_array().unwrap();
     assert_eq!(keys.len(), 1);

@@ -20,7 +20,8 @@ pub const KEPT: i64 = 100_000;
 pub const PRUNED_AT_ONCE: i64 = 20_000;
 
 const KEY: &str = "key";
-const SIGNING_KEY: &str = "signing_key";
+/// Also of a change that is about several.
+pub const SIGNING_KEY: &str = "signing_key";
 const REVOCATION: &str = "revocation";
 pub const SESSION_KEY: &str = "session_key";
 
@@ -152,7 +153,9 @@ impl Transaction<'_> {
             | Change::NoteLogin { .. }
             | Change::KnowAddress { .. }
             | Change::ForgetAddresses { .. }
-            // The last two have told already, if there was anything to tell.
+            // These have told already, if there was anything to tell.
+            | Change::RetireSigningKeys { .. }
+            | Change::RemoveSigningKeys { .. }
             | Change::RetireSessionKeys { .. }
             | Change::RemoveSessionKeys { .. } => None,
         });

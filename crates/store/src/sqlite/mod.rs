@@ -5,6 +5,7 @@
 
 mod addresses;
 mod connect;
+mod data_keys;
 mod error;
 mod feed;
 #[cfg(test)]
@@ -18,8 +19,8 @@ mod plans;
 mod revocations;
 mod rights;
 mod schema;
-mod secrets;
 mod session_keys;
+mod signing_keys;
 mod statement;
 mod transaction;
 mod users;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::fixture::Fixture;
-use super::{addresses, feed, health, keys, listing, log, revocations, secrets, users, uses};
+use super::{addresses, data_keys, feed, health, keys, listing, log, revocations, users, uses};
 
 async fn assert_indexed(fixture: &Fixture, what: &str, sql: &str) {
     let mut connection = fixture.connect().await;
@@ -49,7 +49,7 @@ async fn every_look_up_uses_an_index_in_its_order() {
         uses::BEFORE,
         uses::DELETE_UP_TO,
         &added,
-        secrets::DATA_KEYS,
+        data_keys::DATA_KEYS,
         health::FACTS,
         users::BY_NAME,
         users::UPDATE,

@@ -12,13 +12,13 @@ use super::transaction::{Transaction, conflict_if_duplicate};
 use super::{Readers, feed};
 use crate::cipher::{ColumnCipher, Fields, Place};
 
-const NEWEST: &str = "SELECT kid, secret, created_at, verify_until FROM session_key \
+const NEWEST: &str = "SELECT kid, secret, created_at, signs_from, verify_until FROM session_key \
      ORDER BY created_at DESC, kid";
 
-const INSERT: &str =
-    "INSERT INTO session_key (secret, verify_until, created_at, kid) VALUES (?, ?, ?, ?)";
+const INSERT: &str = "INSERT INTO session_key (secret, signs_from, verify_until, created_at, kid) \
+     VALUES (?, ?, ?, ?, ?)";
 
-const UPDATE: &str = "UPDATE session_key SET secret = ?, verify_until = ? \
+const UPDATE: &str = "UPDATE session_key SET secret = ?, signs_from = ?, verify_until = ? \
      WHERE created_at = ? AND kid = ?";
 
 const REMOVE: &str = "DELETE FROM session_key WHERE verify_until <= ?";
@@ -73,11 +73,13 @@ impl Transaction<'_> {
             kid,
             secret,
             created_at,
+            signs_from,
             verify_until,
         } = key;
-        let times = times(*created_at, *verify_until);
+        let times = times(*created_at, *signs_from, *verify_until);
         sqlx::query(sql)
             .bind(self.cipher.seal(secret_of(kid, &times), secret.expose()))
+            .bind(signs_from.map(Timestamp::as_millis))
             .bind(verify_until.map(Timestamp::as_millis))
             .bind(created_at.as_millis())
             .bind(kid.as_str())
@@ -107,21 +109,31 @@ fn readable(row: &SqliteRow, cipher: &ColumnCipher) -> Option<SessionKeyRecord> 
 fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<SessionKeyRecord, Failure> {
     let mut columns = Columns::of(row);
     let (kid, sealed): (&str, &[u8]) = (columns.take()?, columns.take()?);
-    let (created_at, verify_until) = (columns.time()?, columns.optional_time()?);
-    let times = times(created_at, verify_until);
+    let (created_at, signs_from) = (columns.time()?, columns.optional_time()?);
+    let verify_until = columns.optional_time()?;
+    let times = times(created_at, signs_from, verify_until);
     Ok(SessionKeyRecord {
         kid: kid.to_owned(),
         secret: cipher.open_secret(secret_of(kid, &times), sealed)?,
         created_at,
+        signs_from,
         verify_until,
     })
 }
 
-/// What the secret vouches for. What is on disk depends on it: this never changes.
-fn times(created_at: Timestamp, verify_until: Option<Timestamp>) -> Vec<u8> {
+/// What the secret vouches for. What is on disk depends on it: this never changes. A key that signs from
+/// the beginning has the two fields that every key had before there was another.
+fn times(
+    created_at: Timestamp,
+    signs_from: Option<Timestamp>,
+    verify_until: Option<Timestamp>,
+) -> Vec<u8> {
     let mut fields = Fields::default();
     for time in [Some(created_at), verify_until] {
         fields.push_or_not(time.map(|time| time.as_millis().to_be_bytes()));
+    }
+    if signs_from.is_some() {
+        fields.push_or_not(signs_from.map(|time| time.as_millis().to_be_bytes()));
     }
     fields.0
 }
@@ -143,8 +155,10 @@ mod tests {
     fn what_a_secret_vouches_for_is_the_same_bytes_for_good() {
         let time = Timestamp::from_millis;
         let signing = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\xff\xff\xff\xff";
-        assert_eq!(times(time(6), None), signing);
+        assert_eq!(times(time(6), None, None), signing);
         let retired = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\0\0\0\x08\0\0\0\0\0\0\0\x09";
-        assert_eq!(times(time(6), Some(time(9))), retired);
+        assert_eq!(times(time(6), None, Some(time(9))), retired);
+        let later = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\xff\xff\xff\xff\0\0\0\x08\0\0\0\0\0\0\0\x07";
+        assert_eq!(times(time(6), Some(time(7)), None), later);
     }
 }

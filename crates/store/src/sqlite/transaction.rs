@@ -45,6 +45,10 @@ impl Transaction<'_> {
             Change::UpdateKey(key) => self.update_key(key).await,
             Change::InsertDataKey(key) => self.insert_data_key(key).await,
             Change::InsertSigningKey(key) => self.insert_signing_key(key).await,
+            Change::RetireSigningKeys { verify_until } => {
+                self.retire_signing_keys(*verify_until).await
+            }
+            Change::RemoveSigningKeys { now } => self.remove_signing_keys(*now).await,
             Change::InsertUser(user) => self.insert_user(user).await,
             Change::UpdateUser(user) => self.update_user(user).await,
             Change::RemoveUser { id, version } => self.remove_user(*id, *version).await,

@@ -10,6 +10,9 @@ use sealgate_core::store::{Commit, StoreError};
 use super::records::{event, full_key, insert, key, states, update};
 use super::{BIRTH, Engine, change};
 
+/// The newest version of the schema.
+pub const SCHEMA: u32 = 4;
+
 pub async fn every_field_of_a_key_in_every_state_reads_back(engine: impl Engine) {
     let store = engine.open().await;
     for (number, state) in (0_u32..).zip(states()) {
@@ -238,7 +241,7 @@ pub async fn health_counts_keys_active_admins_and_records(engine: impl Engine) {
         (health.keys, health.active_admins, health.audit_records),
         (3, 1, 2)
     );
-    assert_eq!(health.schema, 3);
+    assert_eq!(health.schema, SCHEMA);
     assert!(
         health.engine.contains(char::is_numeric),
         "{}",

@@ -122,6 +122,7 @@ macro_rules! conformance {
                 a_version_of_a_data_key_is_made_once,
                 server_keys_come_newest_first,
                 a_server_key_is_inserted_once,
+                a_retired_server_key_verifies_until_the_earlier_moment_and_is_removed,
             }
             users {
                 every_field_of_a_user_reads_back,

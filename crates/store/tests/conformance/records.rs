@@ -12,7 +12,7 @@ use sealgate_core::random::{SeededRandom, array, uuid};
 use sealgate_core::rate::RateLimit;
 use sealgate_core::revocation::{Revocation, Subject};
 use sealgate_core::secret::Secret;
-use sealgate_core::store::{Change, DataKey, SessionKeyRecord, SigningKeyRecord};
+use sealgate_core::store::{Change, DataKey, Purpose, SessionKeyRecord, SigningKeyRecord};
 use sealgate_core::tally::{Count, Counted, Use};
 use sealgate_core::user::{UserId, UserProfile, UserRecord, Username};
 use sealgate_token::jwt::Algorithm;
@@ -130,7 +130,10 @@ pub fn signing_key(number: u8) -> SigningKeyRecord {
         kid: format!("kid-{number}"),
         algorithm: Algorithm::EdDsa,
         pkcs8: Zeroizing::new(vec![number; 85]),
+        purpose: Purpose::Tokens,
         created_at: BIRTH.plus_seconds(i64::from(number)),
+        signs_from: None,
+        verify_until: None,
     }
 }
 
@@ -241,6 +244,7 @@ pub fn session_key(number: u8) -> SessionKeyRecord {
         kid: format!("k4.pid.{number}"),
         secret: Secret::new([number; 64]),
         created_at: BIRTH.plus_seconds(i64::from(number)),
+        signs_from: None,
         verify_until: None,
     }
 }

@@ -1,11 +1,11 @@
 //! Data keys of lines of keys, and server keys.
 
-use sealgate_core::store::{Change, Commit, SigningKeyRecord, StoreError};
+use sealgate_core::store::{Change, Commit, Purpose, SigningKeyRecord, StoreError};
 use sealgate_token::jwt::Algorithm;
 use zeroize::Zeroizing;
 
 use super::records::{data_key, key, signing_key};
-use super::{Engine, change};
+use super::{BIRTH, Engine, change};
 
 pub async fn data_keys_of_a_lineage_come_newest_first(engine: impl Engine) {
     let store = engine.open().await;
@@ -45,6 +45,9 @@ pub async fn server_keys_come_newest_first(engine: impl Engine) {
     let long = SigningKeyRecord {
         algorithm: Algorithm::Es256,
         pkcs8: Zeroizing::new((0..=255).collect()),
+        purpose: Purpose::Lists,
+        signs_from: Some(BIRTH.plus_seconds(7)),
+        verify_until: Some(BIRTH.plus_seconds(9)),
         ..signing_key(2)
     };
     let keys = [signing_key(1), signing_key(3), long.clone()];
@@ -66,4 +69,40 @@ pub async fn a_server_key_is_inserted_once(engine: impl Engine) {
         })
         .await;
     assert_eq!(refusal, Err(StoreError::Conflict));
+}
+
+pub async fn a_retired_server_key_verifies_until_the_earlier_moment_and_is_removed(
+    engine: impl Engine,
+) {
+    let store = engine.open().await;
+    let later = |seconds| BIRTH.plus_seconds(seconds);
+    let retire = |seconds| Change::RetireSigningKeys {
+        verify_until: later(seconds),
+    };
+    let retired = |number, seconds| SigningKeyRecord {
+        verify_until: Some(later(seconds)),
+        ..signing_key(number)
+    };
+    let begin = store.feed_position().await.unwrap();
+    change(&*store, [retire(1)]).await;
+    let feed = store.feed_since(begin, 10).await.unwrap();
+    assert!(!feed.signing_keys, "there was none");
+    change(&*store, [Change::InsertSigningKey(signing_key(1))]).await;
+    change(
+        &*store,
+        [retire(100), Change::InsertSigningKey(signing_key(2))],
+    )
+    .await;
+    let begin = store.feed_position().await.unwrap();
+    change(&*store, [retire(200)]).await;
+    assert!(store.feed_since(begin, 10).await.unwrap().signing_keys);
+    let both = [retired(2, 200), retired(1, 100)];
+    assert_eq!(store.signing_keys().await.unwrap(), both);
+    for (now, left) in [(99, 2), (100, 1), (200, 0)] {
+        let begin = store.feed_position().await.unwrap();
+        change(&*store, [Change::RemoveSigningKeys { now: later(now) }]).await;
+        assert_eq!(store.signing_keys().await.unwrap().len(), left);
+        let told = store.feed_since(begin, 10).await.unwrap().signing_keys;
+        assert_eq!(told, now > 99);
+    }
 }

@@ -10,6 +10,7 @@ pub async fn session_keys_come_newest_first(engine: impl Engine) {
     let store = engine.open().await;
     assert_eq!(store.session_keys().await.unwrap(), []);
     let retired = SessionKeyRecord {
+        signs_from: Some(later(50)),
         verify_until: Some(later(100)),
         ..session_key(2)
     };

@@ -9,6 +9,7 @@ use sealgate_store::Sqlite;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
+use crate::conformance::keys::SCHEMA;
 use crate::conformance::master;
 use crate::conformance::records::{insert, key};
 use crate::{Place, commit, is_unavailable, is_unreadable, open};
@@ -87,12 +88,14 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         refusal,
         StoreError::NewerSchema {
             found: 999,
-            known: 3
+            known: SCHEMA
         }
     );
     assert_eq!(
         place
-            .tamper("UPDATE meta SET schema_version = 2 WHERE schema_version = 999")
+            .tamper(&format!(
+                "UPDATE meta SET schema_version = {SCHEMA} WHERE schema_version = 999"
+            ))
             .await,
         1
     );

@@ -162,10 +162,10 @@ async fn every_altered_column_of_the_log_is_named_by_its_record() {
         for name in ["a", "b", "c"] {
             create(&server, name).await;
         }
-        let sql = format!("UPDATE audit SET {alteration} WHERE sequence = 3");
+        let sql = format!("UPDATE audit SET {alteration} WHERE sequence = 4");
         assert_eq!(place.tamper(&sql).await, 1);
         let walked = server.verify_logs(|_| {}).await.unwrap();
-        assert_eq!(walked, Err(BadChain::Altered(3)), "{alteration}");
+        assert_eq!(walked, Err(BadChain::Altered(4)), "{alteration}");
     }
 }
 
@@ -184,9 +184,9 @@ async fn a_damaged_place_or_head_of_the_log_is_named() {
             "audit SET sequence = 40 WHERE sequence = 4",
             BadChain::Missing(4),
         ),
-        ("audit_head SET hash = x'00'", BadChain::Head(5)),
-        ("audit_head SET seal = x''", BadChain::Head(5)),
-        ("audit_head SET sequence = -1", BadChain::Head(5)),
+        ("audit_head SET hash = x'00'", BadChain::Head(6)),
+        ("audit_head SET seal = x''", BadChain::Head(6)),
+        ("audit_head SET sequence = -1", BadChain::Head(6)),
     ] {
         let place = Place::new();
         let server = server(&place).await;

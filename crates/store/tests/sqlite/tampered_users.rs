@@ -228,6 +228,7 @@ async fn a_retired_session_key_cannot_be_made_to_sign_again() {
     for alteration in [
         "verify_until = NULL",
         "verify_until = verify_until + 1",
+        "signs_from = 0",
         "created_at = created_at + 1",
         "kid = 'k4.pid.2'",
         "secret = zeroblob(96)",

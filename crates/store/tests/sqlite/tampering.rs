@@ -308,3 +308,23 @@ async fn a_key_given_rights_or_life_behind_the_stores_back_is_refused() {
         is_unreadable(store.key(id).await, "token_secret");
     }
 }
+
+#[tokio::test]
+async fn a_retired_server_key_cannot_be_made_to_sign_again() {
+    for alteration in [
+        "verify_until = NULL",
+        "verify_until = verify_until + 1",
+        "signs_from = 0",
+        "created_at = created_at + 1",
+    ] {
+        let place = Place::new();
+        let store = place.open().await;
+        let retire = Change::RetireSigningKeys {
+            verify_until: BIRTH.plus_days(7),
+        };
+        commit(&store, [Change::InsertSigningKey(signing_key(1)), retire]).await;
+        let sql = format!("UPDATE signing_key SET {alteration}");
+        assert_eq!(place.tamper(&sql).await, 1, "{alteration}");
+        is_unreadable(store.signing_keys().await, "signing_key.pkcs8");
+    }
+}

@@ -4,6 +4,7 @@ use sealgate_core::key::KeyRecord;
 use sealgate_core::rate::RateLimit;
 use sealgate_core::store::{Change, FeedPosition, Store as _};
 
+use crate::conformance::keys::SCHEMA;
 use crate::conformance::log::assert_whole;
 use crate::conformance::records::{
     data_key, full_key, insert, insert_user, key, revoked_token, session_key, signing_key, update,
@@ -26,6 +27,15 @@ const TABLES_OF_1: [&str; 8] = [
 /// The tables that schema 2 added.
 const TABLES_OF_2: [&str; 4] = ["user_account", "revocation", "session_key", "known_address"];
 
+/// The columns that later schemas added to these tables.
+const COLUMNS_SINCE_2: [&str; 5] = [
+    "api_key.rate_limit_window_seconds",
+    "signing_key.purpose",
+    "signing_key.signs_from",
+    "signing_key.verify_until",
+    "session_key.signs_from",
+];
+
 const FIRST: &str = include_str!("../../migrations/sqlite/0001_first.sql");
 const USERS: &str = include_str!("../../migrations/sqlite/0002_users.sql");
 
@@ -45,9 +55,11 @@ async fn schema_2_with_content_of(newer: &Place) -> Place {
 
 async fn older_with_content_of(newer: &Place, schema: &str, tables: &[&str], meta: &str) -> Place {
     let place = Place::new();
-    // What schema 3 added.
-    let column = "ALTER TABLE api_key DROP COLUMN rate_limit_window_seconds";
-    newer.tamper(column).await;
+    for column in COLUMNS_SINCE_2 {
+        let (table, column) = column.split_once('.').unwrap();
+        let sql = format!("ALTER TABLE {table} DROP COLUMN {column}");
+        newer.tamper(&sql).await;
+    }
     let copies: Vec<String> = tables
         .iter()
         .map(|table| format!("INSERT INTO main.{table} SELECT * FROM newer.{table};"))
@@ -77,7 +89,7 @@ async fn a_store_of_schema_1_keeps_its_keys_and_its_log() {
 
     let store = place.open().await;
     let health = store.health().await.unwrap();
-    assert_eq!((health.schema, health.keys, health.users), (3, 2, 0));
+    assert_eq!((health.schema, health.keys, health.users), (SCHEMA, 2, 0));
     assert_eq!(store.key(key(1).id).await.unwrap(), Some(key(1)));
     assert_eq!(store.key(key(2).id).await.unwrap(), Some(full_key(2)));
     assert_eq!(
@@ -159,7 +171,7 @@ async fn the_limits_of_a_store_of_schema_2_are_of_an_hour_and_can_be_changed() {
 
     let store = place.open().await;
     let health = store.health().await.unwrap();
-    assert_eq!((health.schema, health.keys, health.users), (3, 3, 1));
+    assert_eq!((health.schema, health.keys, health.users), (SCHEMA, 3, 1));
     for key in &before {
         assert_eq!(store.key(key.id).await.unwrap().as_ref(), Some(key));
     }

@@ -31,17 +31,30 @@ impl Signer {
         if header == HS256_HEADER {
             return Ok(Self::KeySecret);
         }
-        let json = base64url::decode(header).map_err(|_| InvalidToken::NonCanonicalEncoding)?;
-        let json = str::from_utf8(&json).map_err(|_| InvalidToken::Malformed)?;
-        object::read::<Members<'_>>(json)?.complete()
+        let (kid, algorithm) = read_server_header(header, ACCESS_TOKEN)?;
+        Ok(Self::Server { kid, algorithm })
     }
 }
 
-/// The header of every token that a server key signs.
-pub(super) fn server_header(algorithm: Algorithm, kid: Thumbprint) -> String {
+/// The `typ` of access tokens.
+pub(super) const ACCESS_TOKEN: &str = "JWT";
+
+/// The header of everything of this type that a server key signs.
+pub(super) fn server_header(algorithm: Algorithm, typ: &str, kid: Thumbprint) -> String {
     base64url::encode(format!(
-        r#"{{"alg":"{algorithm}","typ":"JWT","kid":"{kid}"}}"#
+        r#"{{"alg":"{algorithm}","typ":"{typ}","kid":"{kid}"}}"#
     ))
+}
+
+/// Reads what [`server_header`] writes for this type: which key claims to have signed, and how.
+/// Unverified.
+pub(crate) fn read_server_header(
+    header: &str,
+    typ: &str,
+) -> Result<(Thumbprint, Algorithm), InvalidToken> {
+    let json = base64url::decode(header).map_err(|_| InvalidToken::NonCanonicalEncoding)?;
+    let json = str::from_utf8(&json).map_err(|_| InvalidToken::Malformed)?;
+    object::read::<Members<'_>>(json)?.complete(typ)
 }
 
 #[derive(Default)]
@@ -71,20 +84,20 @@ impl<'de> Object<'de> for Members<'de> {
 }
 
 impl Members<'_> {
-    fn complete(self) -> Result<Signer, InvalidToken> {
+    fn complete(self, typ: &str) -> Result<(Thumbprint, Algorithm), InvalidToken> {
         let algorithm = required(self.alg, "alg")?
             .parse::<Algorithm>()
             .map_err(|_| InvalidToken::UnknownAlgorithm)?;
         if algorithm == Algorithm::Hs256 {
             return Err(InvalidToken::NonCanonicalHeader);
         }
-        if required(self.typ, "typ")? != "JWT" {
+        if required(self.typ, "typ")? != typ {
             return Err(InvalidToken::WrongTokenType);
         }
         let kid = required(self.kid, "kid")?
             .parse()
             .map_err(|_| InvalidToken::WrongType { member: "kid" })?;
-        Ok(Signer::Server { kid, algorithm })
+        Ok((kid, algorithm))
     }
 }
 

@@ -20,7 +20,7 @@ pub fn issue_hs256(claims: &Claims, secret: &[u8; 32]) -> Result<String, IssueEr
     )
 }
 
-/// Puts the three parts together.
+/// Puts the three parts together, if the result is not too long.
 ///
 /// `jsonwebtoken::encode` would write `typ` before `alg`; the contract has it the other way round, so
 /// the header is ours and the library signs.
@@ -36,6 +36,19 @@ pub(super) fn sign(
     if length > MAX_TOKEN_BYTES {
         return Err(IssueError::TooLong);
     }
+    compact(header, &payload, algorithm, key)
+}
+
+/// Puts a header that is encoded already, a payload and its signature together (RFC 7515 section
+/// 7.1).
+pub(super) fn compact(
+    header: &str,
+    payload: &[u8],
+    algorithm: Algorithm,
+    key: &EncodingKey,
+) -> Result<String, IssueError> {
+    let signature_len = base64url::encoded_len(algorithm.signature_bytes());
+    let length = header.len() + base64url::encoded_len(payload.len()) + signature_len + 2;
     let mut token = String::with_capacity(length);
     token.push_str(header);
     token.push('.');

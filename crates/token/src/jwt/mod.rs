@@ -44,17 +44,20 @@ mod claims;
 mod error;
 mod header;
 mod issue;
+mod key_set;
 pub(crate) mod object;
 pub(crate) mod scan;
 mod server_key;
 mod verify;
 
 pub use algorithm::{Algorithm, UnknownAlgorithmName};
-pub(crate) use claims::CanonicalUuid;
 pub use claims::Claims;
+pub(crate) use claims::{CanonicalUuid, UnixSeconds};
 pub use error::{InvalidToken, IssueError, KeyError};
 pub use header::Signer;
+pub(crate) use header::read_server_header;
 pub use issue::issue_hs256;
+pub use key_set::{InvalidKeySet, KeySet, MAX_KEY_SET_BYTES};
 pub use server_key::{KeyIdError, SigningKey, Thumbprint, VerifyingKey, jwk_set};
 pub use verify::{Policy, TrustedClaims, Untrusted};
 

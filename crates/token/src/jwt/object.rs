@@ -4,7 +4,7 @@
 //! reason as an [`InvalidToken`], and costs nothing where the object is good.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use super::InvalidToken;
@@ -36,6 +36,16 @@ pub fn read<'de, T: Object<'de>>(text: &'de str) -> Result<T, InvalidToken> {
         })
 }
 
+/// Reads an object that is a value within another; why one is refused is not kept.
+pub fn read_nested<'de, T: Object<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_map(Reader {
+        object: T::default(),
+        fault: &mut None,
+    })
+}
+
 /// A member whose name has been read and whose value has not.
 pub struct Member<'a, A> {
     map: &'a mut A,
@@ -56,6 +66,11 @@ impl<'de, A: MapAccess<'de>> Member<'_, A> {
         *place = Some(self.map.next_value()?);
         *self.fault = None;
         Ok(())
+    }
+
+    /// Passes over the value.
+    pub fn ignore(self) -> Result<(), A::Error> {
+        self.map.next_value::<IgnoredAny>().map(drop)
     }
 
     /// Ends the reading for this reason.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::header::server_header;
+use super::header::{ACCESS_TOKEN, server_header};
 use super::{Algorithm, Claims, InvalidToken, IssueError, KeyError, issue};
 use crate::base64url;
 
@@ -50,7 +50,7 @@ impl SigningKey {
                 (EncodingKey::from_ec_der(pkcs8), public)
             }
         };
-        let header = server_header(algorithm, public.kid());
+        let header = server_header(algorithm, ACCESS_TOKEN, public.kid());
         Ok(Self {
             private,
             public,
@@ -86,6 +86,13 @@ impl SigningKey {
     /// When the claims are such that the token would be refused on its return; see [`IssueError`].
     pub fn issue(&self, claims: &Claims) -> Result<String, IssueError> {
         issue::sign(&self.header, claims, self.algorithm(), &self.private)
+    }
+
+    /// Signs something else than an access token; its type keeps the two apart (RFC 8725 section
+    /// 3.11).
+    pub(crate) fn sign_typed(&self, typ: &str, payload: &[u8]) -> Result<String, IssueError> {
+        let header = server_header(self.algorithm(), typ, self.kid());
+        issue::compact(&header, payload, self.algorithm(), &self.private)
     }
 
     /// The one algorithm this key is for.
@@ -194,7 +201,7 @@ impl VerifyingKey {
         jwk
     }
 
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), InvalidToken> {
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), InvalidToken> {
         self.parsed
             .verify_sig(message, signature)
             .map_err(|_| InvalidToken::BadSignature)

@@ -54,6 +54,7 @@
 mod claims;
 mod data_key;
 mod error;
+mod key_set;
 mod pae;
 mod rfc3339;
 mod signing_key;
@@ -65,9 +66,11 @@ mod verifying_key;
 pub use claims::SessionClaims;
 pub use data_key::SessionDataKey;
 pub use error::{SealError, SessionKeyError, WrongSealKey};
+pub use key_set::{InvalidSessionKeySet, SessionKeySet};
 pub use signing_key::SessionSigningKey;
 pub use verify::{SessionPolicy, TrustedSession, UntrustedSession};
 pub use verifying_key::SessionVerifyingKey;
+pub(crate) use verifying_key::is_weak;
 
 /// The longest session token that is issued or looked at, in bytes: as long as an access token may
 /// be.

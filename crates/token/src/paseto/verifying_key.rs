@@ -91,7 +91,7 @@ fn key_id(bytes: &[u8; 32]) -> String {
 /// A point of small order has signatures which anyone can write, for many messages at once. A `y` of
 /// the prime 2^255 - 19 or more is a second spelling of a smaller one. The list is that of libsodium,
 /// `ge25519_has_small_order`, without its second spellings.
-fn is_weak(bytes: &[u8; 32]) -> bool {
+pub(crate) fn is_weak(bytes: &[u8; 32]) -> bool {
     let mut y = *bytes;
     y[31] &= 0x7F; // The topmost bit is the sign of x.
     let not_reduced = y[0] >= 0xED && y[1..31].iter().all(|byte| *byte == 0xFF) && y[31] == 0x7F;

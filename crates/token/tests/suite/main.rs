@@ -6,6 +6,7 @@ mod envelopes;
 mod forge;
 mod properties;
 mod refusals;
+mod revocations;
 mod session_forge;
 mod session_keys;
 mod session_vectors;

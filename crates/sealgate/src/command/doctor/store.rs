@@ -190,6 +190,7 @@ mod tests {
                 kid: "k4.pid.x".to_owned(),
                 secret: Secret::new([0; 64]),
                 created_at: now.plus_days(-days),
+                signs_from: None,
                 verify_until: retired.then_some(now),
             };
             signing_key(&[key], now).level

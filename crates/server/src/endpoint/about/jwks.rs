@@ -1,20 +1,20 @@
-//! `GET /.well-known/jwks.json`: what others verify access tokens with.
+//! `GET /.well-known/jwks.json`: what others verify access tokens and lists of revocations with.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use http::HeaderName;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::Response;
+use http::HeaderMap;
 
+use super::conditional::Conditional;
 use crate::app::Server;
 use crate::openapi::{Always, Limited};
 
-/// A new key signs at once, and whoever meets a `kid` that it does not know asks again.
-pub(super) const CACHE: &str = "public, max-age=300";
-
 /// Show the public keys of access tokens
 ///
-/// A JWK set (RFC 7517). Empty as long as tokens are signed with HS256, whose keys are secret.
+/// A JWK set (RFC 7517), for whoever verifies on their own: fetched anew each hour, it has every key before
+/// that signs. As long as tokens are signed with HS256, whose keys are secret, there is only the key that
+/// signs lists of revocations. With `If-None-Match`, the answer to who has it is 304.
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
@@ -27,16 +27,13 @@ pub(super) const CACHE: &str = "public, max-age=300";
             content_type = "application/jwk-set+json",
             example = json!({"keys": []}),
         ),
+        (status = 304, description = "It is the set that the request names by its `ETag`"),
         Limited,
         Always,
     ),
 )]
-pub(crate) async fn jwks(
-    State(server): State<Arc<Server>>,
-) -> ([(HeaderName, &'static str); 2], String) {
-    let headers = [
-        (CONTENT_TYPE, "application/jwk-set+json"),
-        (CACHE_CONTROL, CACHE),
-    ];
-    (headers, server.authority.jwk_set().to_string())
+pub(crate) async fn jwks(State(server): State<Arc<Server>>, request: HeaderMap) -> Response {
+    let set = server.authority.jwk_set().to_string();
+    Conditional::of_keys("application/jwk-set+json", set, server.authority.settings())
+        .answer(&request)
 }

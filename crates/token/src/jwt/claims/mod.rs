@@ -208,7 +208,7 @@ impl Members<'_> {
 pub(crate) struct CanonicalUuid(pub(crate) Uuid);
 
 impl CanonicalUuid {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         // Of the other spellings, only the one in capitals has this length too.
         if text.len() != Hyphenated::LENGTH || has(text, |byte| byte.is_ascii_uppercase()) {
             return None;
@@ -225,7 +225,7 @@ impl<'de> Deserialize<'de> for CanonicalUuid {
 }
 
 /// A whole number of seconds from 1970 to the end of 9999: no sign, no fraction, no exponent.
-struct UnixSeconds(i64);
+pub(crate) struct UnixSeconds(pub(crate) i64);
 
 impl<'de> Deserialize<'de> for UnixSeconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

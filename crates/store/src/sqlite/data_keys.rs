@@ -1,8 +1,7 @@
-//! The keys the store keeps encrypted: data keys of lines of keys, and server keys that sign access
-//! tokens.
+//! The data keys of lines of keys, which the store keeps encrypted.
 
 use sealgate_core::key::KeyId;
-use sealgate_core::store::{DataKey, SigningKeyRecord};
+use sealgate_core::store::DataKey;
 
 use super::Readers;
 use super::error::Failure;
@@ -12,9 +11,6 @@ use crate::cipher::Place;
 
 pub const DATA_KEYS: &str = "SELECT lineage, version, key, created_at FROM lineage_key \
      WHERE lineage = ? ORDER BY version DESC";
-
-const SIGNING_KEYS: &str = "SELECT kid, algorithm, pkcs8, created_at FROM signing_key \
-     ORDER BY created_at DESC, kid";
 
 impl Readers {
     pub async fn data_keys(&self, lineage: KeyId) -> Result<Vec<DataKey>, Failure> {
@@ -31,21 +27,6 @@ impl Readers {
                 lineage,
                 version,
                 key,
-                created_at: columns.time()?,
-            })
-        });
-        keys.collect()
-    }
-
-    pub async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, Failure> {
-        let rows = sqlx::query(SIGNING_KEYS).fetch_all(&self.pool).await?;
-        let keys = rows.iter().map(|row| {
-            let mut columns = Columns::of(row);
-            let kid: &str = columns.take()?;
-            Ok(SigningKeyRecord {
-                kid: kid.to_owned(),
-                algorithm: columns.parsed()?,
-                pkcs8: self.cipher.open(pkcs8_of(kid), columns.take()?)?,
                 created_at: columns.time()?,
             })
         });
@@ -74,26 +55,6 @@ impl Transaction<'_> {
         .map_err(conflict_if_duplicate)?;
         Ok(())
     }
-
-    pub async fn insert_signing_key(&mut self, key: &SigningKeyRecord) -> Result<(), Failure> {
-        let SigningKeyRecord {
-            kid,
-            algorithm,
-            pkcs8,
-            created_at,
-        } = key;
-        sqlx::query(
-            "INSERT INTO signing_key (kid, algorithm, pkcs8, created_at) VALUES (?, ?, ?, ?)",
-        )
-        .bind(kid.as_str())
-        .bind(algorithm.name())
-        .bind(self.cipher.seal(pkcs8_of(kid), pkcs8))
-        .bind(created_at.as_millis())
-        .execute(&mut *self.connection)
-        .await
-        .map_err(conflict_if_duplicate)?;
-        Ok(())
-    }
 }
 
 fn data_key_row(lineage: KeyId, version: u32) -> String {
@@ -105,15 +66,6 @@ const fn data_key_of(row: &str) -> Place<'_> {
         table: "lineage_key",
         column: "key",
         row,
-        vouches: b"",
-    }
-}
-
-const fn pkcs8_of(kid: &str) -> Place<'_> {
-    Place {
-        table: "signing_key",
-        column: "pkcs8",
-        row: kid,
         vouches: b"",
     }
 }
