@@ -3,6 +3,7 @@
 mod faults;
 mod headers;
 mod passing;
+mod policy;
 mod secured;
 mod service;
 mod smuggling;
@@ -34,7 +35,17 @@ impl Site {
 
     /// With more settings, as variables.
     fn with(service: Service, adjust: impl FnOnce(&mut Command)) -> Self {
+        Self::at(Home::new(), service, adjust)
+    }
+
+    /// With a settings file.
+    fn ruled(service: Service, settings: &str) -> Self {
         let home = Home::new();
+        home.write("sealgate.toml", settings);
+        Self::at(home, service, |_| ())
+    }
+
+    fn at(home: Home, service: Service, adjust: impl FnOnce(&mut Command)) -> Self {
         let key = home.create_key(&["--name", "client", "--permissions", "api:read api:write"]);
         let url = service.url();
         let server = Server::start_with(&home, |command| {
