@@ -3,22 +3,18 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::error::Problem;
 use crate::gate::Asked;
 
-/// The method: as Traefik and Caddy tell it, and as nginx is commonly set up to.
-static METHOD_HEADERS: [HeaderName; 2] = [
-    HeaderName::from_static("x-forwarded-method"),
-    HeaderName::from_static("x-original-method"),
-];
+/// The method, and the path with the query, as Traefik and Caddy tell them.
+const FORWARDED_METHOD: &str = "x-forwarded-method";
+const FORWARDED_URI: &str = "x-forwarded-uri";
 
-/// The path and query, by the same.
-static URI_HEADERS: [HeaderName; 2] = [
-    HeaderName::from_static("x-forwarded-uri"),
-    HeaderName::from_static("x-original-uri"),
-];
+/// Both, as nginx is commonly set up to tell them.
+const ORIGINAL_METHOD: &str = "x-original-method";
+const ORIGINAL_URI: &str = "x-original-uri";
 
 /// What a client wants of a proxy.
 ///
@@ -36,11 +32,26 @@ pub(crate) struct OriginalRequest<'a> {
 impl<'a> OriginalRequest<'a> {
     /// Reads the headers; without any it is the request itself that is asked about.
     pub fn read(headers: &'a HeaderMap, own: &'a Method) -> Result<Self, Problem> {
-        let path = match agreed(headers, &URI_HEADERS)? {
+        // In one pass: this is asked of every question, and each look-up has to hash a name.
+        let (mut methods, mut uris) = ([None; 2], [None; 2]);
+        for (name, value) in headers {
+            let (told, place) = match name.as_str() {
+                FORWARDED_METHOD => (&mut methods, 0),
+                ORIGINAL_METHOD => (&mut methods, 1),
+                FORWARDED_URI => (&mut uris, 0),
+                ORIGINAL_URI => (&mut uris, 1),
+                _ => continue,
+            };
+            if told[place].replace(value).is_some() {
+                let message = "is there more than once";
+                return Err(Problem::invalid(name.to_string(), message));
+            }
+        }
+        let path = match agreed([FORWARDED_URI, ORIGINAL_URI], uris)? {
             Some((name, uri)) => read_path(name, uri)?,
             None => None,
         };
-        let method = match agreed(headers, &METHOD_HEADERS)? {
+        let method = match agreed([FORWARDED_METHOD, ORIGINAL_METHOD], methods)? {
             Some((name, method)) => Cow::Owned(parse_method(name, method)?),
             None => Cow::Borrowed(own),
         };
@@ -58,44 +69,35 @@ impl<'a> OriginalRequest<'a> {
     }
 }
 
-/// What headers say that mean the same: each is there once or not at all, and all say one thing.
+/// What two headers say that mean the same: those that are there have to say one thing.
 fn agreed<'a>(
-    headers: &'a HeaderMap,
-    names: &'a [HeaderName],
-) -> Result<Option<(&'a HeaderName, &'a HeaderValue)>, Problem> {
-    let mut found: Option<(&HeaderName, &HeaderValue)> = None;
-    for name in names {
-        let mut values = headers.get_all(name).iter();
-        let Some(value) = values.next() else {
-            continue;
-        };
-        if values.next().is_some() {
-            return Err(Problem::invalid(
-                name.to_string(),
-                "is there more than once",
-            ));
+    names: [&'static str; 2],
+    values: [Option<&'a HeaderValue>; 2],
+) -> Result<Option<(&'static str, &'a HeaderValue)>, Problem> {
+    match values {
+        [None, None] => Ok(None),
+        [Some(value), None] => Ok(Some((names[0], value))),
+        [None, Some(value)] => Ok(Some((names[1], value))),
+        [Some(one), Some(other)] if one == other => Ok(Some((names[0], one))),
+        [Some(_), Some(_)] => {
+            let message = format!("says something else than {}", names[0]);
+            Err(Problem::invalid(names[1], message))
         }
-        if let Some((other, _)) = found.filter(|(_, said)| *said != value) {
-            let message = format!("says something else than {other}");
-            return Err(Problem::invalid(name.to_string(), message));
-        }
-        found = Some((name, value));
     }
-    Ok(found)
 }
 
 /// A method is as it is spelled: `get` is not `GET` (RFC 9110 section 9.1), and not safe.
-fn parse_method(name: &HeaderName, value: &HeaderValue) -> Result<Method, Problem> {
+fn parse_method(name: &'static str, value: &HeaderValue) -> Result<Method, Problem> {
     Method::from_bytes(value.as_bytes())
-        .map_err(|_| Problem::invalid(name.to_string(), "it is no method of HTTP"))
+        .map_err(|_| Problem::invalid(name, "it is no method of HTTP"))
 }
 
 /// What stands before the query. Bytes that are no text make it none.
-fn read_path<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<Option<&'a str>, Problem> {
+fn read_path<'a>(name: &'static str, value: &'a HeaderValue) -> Result<Option<&'a str>, Problem> {
     let uri = value.as_bytes();
     if !uri.starts_with(b"/") && uri != b"*" {
         let message = "it must be a path, which begins with a slash";
-        return Err(Problem::invalid(name.to_string(), message));
+        return Err(Problem::invalid(name, message));
     }
     let end = uri.iter().position(|byte| *byte == b'?');
     Ok(std::str::from_utf8(&uri[..end.unwrap_or(uri.len())]).ok())
@@ -104,6 +106,8 @@ fn read_path<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<Option<&'a
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use http::HeaderName;
 
     use super::*;
 
@@ -142,7 +146,7 @@ mod tests {
         }
         let mut map = HeaderMap::new();
         let no_text = HeaderValue::from_bytes(b"/caf\xe9").unwrap();
-        map.insert(&URI_HEADERS[0], no_text);
+        map.insert(FORWARDED_URI, no_text);
         let original = OriginalRequest::read(&map, &Method::GET).unwrap();
         assert_eq!(original.path, None);
     }

@@ -62,7 +62,10 @@ impl IdentityHeaders {
     ) -> Result<(), Problem> {
         let key_id = match passed.key_id() {
             None => NOTHING,
-            Some(id) => value(&self.key_id, &id.to_string())?,
+            Some(id) => {
+                let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+                value(&self.key_id, id.0.as_hyphenated().encode_lower(&mut text))?
+            }
         };
         let (kind, subject, permissions) = match &passed.who {
             Who::Anonymous => ("anonymous", NOTHING, NOTHING),

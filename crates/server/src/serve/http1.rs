@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::bare_errors::Fault;
 use super::connection::{Front, Stop, part};
@@ -105,6 +105,11 @@ impl Ending {
     }
 }
 
+/// When a time from now on is over, by the clock that timers go by.
+fn over_in(patience: Duration) -> Instant {
+    sleep(patience).deadline()
+}
+
 /// Drives a connection until hyper is done with it or the client has taken too long.
 async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<TokioIo<Guard<T>>, Service>,
@@ -112,16 +117,25 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
     options: &ServeOptions,
     mut stop: Stop,
 ) -> Ending {
+    let news = stop.0.clone();
     let mut stop = pin!(stop.asked());
+    let mut has_asked = false;
     let mut is_stopping = false;
     let mut was_idle = false;
 
     let mut mark = line.mark();
-    let mut patience = options.patience(mark);
-    let mut clock = pin!(sleep(patience.unwrap_or_default()));
+    let mut deadline = options.patience(mark).map(over_in);
+    // Armed for that deadline or an earlier one: to move it with each request would cost more than to
+    // look again when it is over.
+    let mut clock = pin!(sleep_until(
+        deadline.unwrap_or_else(|| over_in(Duration::ZERO))
+    ));
 
     poll_fn(|cx| {
-        if !is_stopping && stop.as_mut().poll(cx).is_ready() {
+        // Asked once, it wakes this task; whether there is news is an atomic away.
+        let is_news =
+            !std::mem::replace(&mut has_asked, true) || !matches!(news.has_changed(), Ok(false));
+        if is_news && !is_stopping && stop.as_mut().poll(cx).is_ready() {
             is_stopping = true;
             was_idle = line.mark().0 == Stage::Idle;
             Pin::new(&mut *connection).graceful_shutdown();
@@ -137,13 +151,19 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
         }
         if mark != line.mark() {
             mark = line.mark();
-            patience = options.patience(mark);
-            if let Some(patience) = patience {
-                clock.set(sleep(patience));
-            }
+            deadline = options.patience(mark).map(over_in);
         }
-        if patience.is_some() && clock.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ending::TimedOut(mark.0));
+        let Some(deadline) = deadline else {
+            return Poll::Pending;
+        };
+        if deadline < clock.deadline() || clock.is_elapsed() {
+            clock.as_mut().reset(deadline);
+        }
+        while clock.as_mut().poll(cx).is_ready() {
+            if deadline <= clock.deadline() {
+                return Poll::Ready(Ending::TimedOut(mark.0));
+            }
+            clock.as_mut().reset(deadline);
         }
         Poll::Pending
     })
