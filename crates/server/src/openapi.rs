@@ -70,7 +70,7 @@ fn seal_key(header: &str) -> ApiKeyValue {
                        `x-gomaluum-key`.\n\nBodies are JSON in UTF-8, times RFC 3339 in UTC. Unknown fields \
                        and parameters are refused, but for those of a login. Introspection and \
                        revocation of tokens are as OAuth has them: their bodies are forms, whose \
-                       unknown parameters are passed over, and their times unix seconds. Every answer has an `X-Request-Id`, and every \
+                       unknown parameters are passed over, and their times unix seconds. Every answer but a 200 of `/api/auth/verify` has an `X-Request-Id`, and every \
                        error, from whatever layer, the same shape: `Error`; but those of `/api/auth/verify` \
                        have no body.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),

@@ -201,6 +201,12 @@ fn announce_gateway(settings: &Settings, own: Option<&TcpListener>, has_tls: boo
             let address = listener.local_addr()?;
             let scheme = if has_tls { "https" } else { "http" };
             tracing::info!("protecting {upstream} at {scheme}://{address}");
+            if !has_tls && !address.ip().to_canonical().is_loopback() {
+                tracing::warn!(
+                    "{address} can be reached from other machines, and without TLS keys travel in \
+                     the clear: set tls.cert and tls.key, or gateway.listen to 127.0.0.1"
+                );
+            }
         }
     }
     Ok(())

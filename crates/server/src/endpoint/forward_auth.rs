@@ -20,8 +20,9 @@ use crate::serve::ClientAddress;
 ///
 /// For `auth_request` of nginx, `ForwardAuth` of Traefik, `forward_auth` of Caddy and their like. The
 /// method that the client used is read from `X-Forwarded-Method` or `X-Original-Method`, which must
-/// agree; without either, that of this request counts. A safe method needs `api:read`, any other
-/// `api:write`. A session has no permissions: a user who is logged in is let through. Other methods than
+/// agree; without either, that of this request counts. The path is read from `X-Forwarded-Uri` or
+/// `X-Original-URI`. The server's policy says what they need; where no rule fits, a safe method needs
+/// `api:read`, any other `api:write`, and a user who is logged in is let through. Other methods than
 /// those listed are answered in the same way. No answer has a body.
 #[utoipa::path(
     get,
@@ -74,7 +75,7 @@ struct Answers;
 type Headers = &'static [(&'static str, &'static str)];
 
 const IDENTITY: Headers = &[
-    ("X-Auth-Kind", "`key`, `token` or `session`"),
+    ("X-Auth-Kind", "`key`, `token`, `session` or `anonymous`"),
     (
         "X-Auth-Key-Id",
         "The managed key: the caller's, or the one that seals the session; `-` if there is none",
@@ -98,11 +99,11 @@ impl IntoResponses for Answers {
             (200, "The request may go through", IDENTITY),
             (
                 400,
-                "What is told of the client's request contradicts itself",
+                "What is told of the client's request contradicts itself, can be read in several ways, or is not told where there are rules",
                 &[],
             ),
             (401, "No credential, or one that is not honoured", CHALLENGE),
-            (403, "The caller is known, and lacks the permission", &[]),
+            (403, "The caller is known, and may not do this", &[]),
             (429, "Too much for now", WAIT),
             (500, "Something is broken here", &[]),
             (503, "The store cannot answer now", WAIT),

@@ -5,7 +5,6 @@
 //! - [`router`]: the service
 //! - [`question`]: what Envoy tells of a request
 //! - [`answer`]: what Envoy is told
-//! - [`cookie`]: a cookie for the one behind Envoy, among those of the client
 
 mod answer;
 mod question;

@@ -1,6 +1,7 @@
 //! The gate: may a request to somebody else's API go through, and whose is it?
 //!
 //! - [`Gate`]: decides, by the operator's policy and the credentials that the request carries
+//! - `cookie`: cookies that a rule adds
 //! - [`forward_auth`]: for reverse proxies that ask over HTTP
 //! - [`identity`]: the headers in which the one behind the gate hears who calls
 //! - [`meter`]: how often, how long

@@ -5,7 +5,7 @@
 //! - [`forward`]: one request's way there and back
 //! - [`form`]: requests whose form makes them unfit to be passed on
 //! - [`headers`]: what the service is told, and what it is not
-//! - [`cookie`]: one cookie in place of another
+//! - [`cookie`]: the crumbs that HTTP/2 makes of `Cookie`
 //! - [`upload`]: the body of a request, on its way to the service
 //! - [`upstream`]: the connections to the service, and what goes wrong with them
 //! - [`own`]: which paths are Sealgate's

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -39,8 +40,9 @@ impl Front {
         stop: Stop,
     ) {
         let _counted = Counted::new();
-        // Fails for a connection that is closed already, which shows in a moment.
+        // Both fail for a connection that is closed already, which shows in a moment.
         let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&PROBING);
         match self.options.tls.clone() {
             None if self.options.http2_only => http2::serve(self, stream, client, stop).await,
             None => http1::serve(self, stream, client, stop).await,
@@ -84,6 +86,13 @@ impl Front {
         }
     }
 }
+
+/// How a client is found to be gone that never said so: a tunnel, or an answer that waits for something
+/// to tell, would keep its place for good.
+const PROBING: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_mins(1))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
 
 /// How long the end of a connection may take.
 const PARTING: Duration = Duration::from_secs(2);

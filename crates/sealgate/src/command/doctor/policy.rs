@@ -33,6 +33,12 @@ pub fn examine(context: &Context) -> Vec<Finding> {
             .listen
             .map(|listen| ext_authz(listen, settings)),
     );
+    findings.extend(
+        settings
+            .gateway
+            .listen
+            .map(|listen| gateway(listen, settings)),
+    );
     findings.extend(env::unknown().into_iter().map(|name| {
         let message = format!("nothing reads {name}: its name is mistyped, or it can be removed");
         Finding::warn("environment", message)
@@ -65,6 +71,20 @@ fn ext_authz(listen: SocketAddr, settings: &Settings) -> Finding {
         format!(
             "{listen} can be reached from other machines, and without TLS the keys of Envoy's clients \
              travel in the clear: set tls.cert and tls.key, or listen on 127.0.0.1"
+        ),
+    )
+}
+
+fn gateway(listen: SocketAddr, settings: &Settings) -> Finding {
+    const CHECK: &str = "gateway";
+    if listen.ip().to_canonical().is_loopback() || settings.tls.cert.is_some() {
+        return Finding::ok(CHECK, listen.to_string());
+    }
+    Finding::warn(
+        CHECK,
+        format!(
+            "{listen} can be reached from other machines, and without TLS keys and what the service \
+             answers travel in the clear: set tls.cert and tls.key, or listen on 127.0.0.1"
         ),
     )
 }
