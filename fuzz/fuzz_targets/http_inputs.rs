@@ -18,6 +18,7 @@ use libfuzzer_sys::fuzz_target;
 use sealgate_core::authority::{Authority, Caller, Settings};
 use sealgate_core::clock::{Clock, ManualClock, Timestamp};
 use sealgate_core::master::MasterKey;
+use sealgate_core::policy::PolicyHandle;
 use sealgate_core::random::{Random, SeededRandom};
 use sealgate_core::request::KeyRequest;
 use sealgate_core::secret::{Secret, SecretText};
@@ -144,6 +145,7 @@ async fn make() -> (Router, String, TempDir) {
         authority: Arc::new(authority),
         http,
         request_ids: RequestIds::new(random, clock),
+        policy: PolicyHandle::default(),
     };
     (sealgate_server::router(app), admin, directory)
 }

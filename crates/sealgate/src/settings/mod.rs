@@ -259,7 +259,6 @@ impl Settings {
             public_per_minute: self.limits.public_per_minute,
             sessions: self.sessions.core(),
             passwords: self.passwords.core(),
-            ..authority::Settings::default()
         }
     }
 }

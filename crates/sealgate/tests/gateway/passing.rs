@@ -81,8 +81,7 @@ fn a_path_is_sealgates_as_it_is_documented_and_in_no_other_spelling() {
 #[test]
 fn an_address_of_its_own_has_nothing_of_sealgates() {
     let service = Service::echo();
-    let listen = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener_address(listen);
+    let address = free_address();
     let site = Site::with(service, |command| {
         command.env("SEALGATE_GATEWAY_LISTEN", address.to_string());
     });
@@ -100,14 +99,15 @@ fn an_address_of_its_own_has_nothing_of_sealgates() {
 }
 
 /// A port that is free, most likely still when the server takes it.
-fn listener_address(listener: std::net::TcpListener) -> std::net::SocketAddr {
+fn free_address() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address")
 }
 
 #[test]
 fn a_server_does_not_start_in_front_of_itself_or_of_nothing() {
     let home = crate::support::Home::new();
-    let port = listener_address(std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let port = free_address();
     let itself = format!("http://{port}");
     let listen = port.to_string();
     let arguments = ["serve", "--listen", &listen, "--protect", &itself];

@@ -1,4 +1,4 @@
-//! WebSockets through the gateway.
+//! `WebSocket`s through the gateway.
 
 use super::Site;
 use super::service::{Connection, Service, header};
@@ -20,7 +20,7 @@ const HELLO: [u8; 11] = [
 /// What hyper itself would say to nonsense.
 const LOOKALIKE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
 
-/// A service that sends back whatever comes through its WebSockets.
+/// A service that sends back whatever comes through its `WebSocket`s.
 fn echoing() -> Service {
     Service::start(|connection, head| {
         if header(head, "upgrade") != Some("websocket") {

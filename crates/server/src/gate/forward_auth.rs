@@ -67,7 +67,7 @@ impl ForwardAuth<'_> {
     }
 
     /// A question that contradicts itself.
-    fn misread(&self, request: &Parts, address: IpAddr, problem: Problem) -> Refused {
+    fn misread(self, request: &Parts, address: IpAddr, problem: Problem) -> Refused {
         let asked = Asked {
             method: &request.method,
             path: None,
@@ -115,7 +115,7 @@ impl ForwardAuth<'_> {
         Ok(response)
     }
 
-    fn turn_away(&self, refused: &Refused, address: IpAddr) -> Response<Body> {
+    fn turn_away(self, refused: &Refused, address: IpAddr) -> Response<Body> {
         let Refused {
             problem,
             request_id,
