@@ -1,10 +1,10 @@
 //! `envoy.service.auth.v3.Authorization/Check`: Envoy's filter `ext_authz` asks over gRPC whether it may
 //! let its client's request through. The gate and the answers are those of
-//! [`forward_auth`](crate::gate::forward_auth).
+//! `forward_auth`.
 //!
 //! - [`router`]: the service
-//! - [`question`]: what Envoy tells of a request
-//! - [`answer`]: what Envoy is told
+//! - `question`: what Envoy tells of a request
+//! - `answer`: what Envoy is told
 
 mod answer;
 mod question;
