@@ -5,7 +5,8 @@ mod support;
 use sealgate_core::authority::{Authority, Settings};
 use sealgate_core::error::{Error, Reason};
 use sealgate_core::request::{KeyPatch, KeyRequest};
-use sealgate_token::jwt::{Algorithm, KeySet, Signer, Untrusted};
+use sealgate_token::jwt::{Algorithm, KeySet, Policy, Signer, TrustedClaims, Untrusted};
+use sealgate_token::paseto::{SessionKeySet, SessionPolicy, UntrustedSession};
 use sealgate_token::revocations::RevocationList;
 use support::{
     HERE, PASSWORD, Site, add_user, bear, create, log_in, operator, quick, reason, request,
@@ -101,6 +102,79 @@ async fn a_key_that_ends_when_it_was_to_end_is_not_on_the_list_and_one_that_ends
     let told = list(&server).await;
     assert!(!told.is_key_revoked(short.record.id.0, server.now().as_seconds()));
     assert!(told.is_empty());
+}
+
+/// What a verifier makes of an access token.
+fn trusted(server: &Authority, token: &str) -> TrustedClaims {
+    let untrusted = Untrusted::parse(token).unwrap();
+    let Signer::Server { kid, .. } = untrusted.signer() else {
+        panic!("not signed by a server key")
+    };
+    let keys = KeySet::parse(&server.jwk_set().to_string()).unwrap();
+    let (key, now) = (keys.find(kid).unwrap(), server.now().as_seconds());
+    let policy = Policy::new("sealgate");
+    untrusted.verify_server(key, &policy, now).unwrap()
+}
+
+#[tokio::test]
+async fn a_list_answers_for_no_token_that_outlives_what_it_remembers() {
+    let site = Site::new();
+    let settings = |token_seconds| Settings {
+        algorithm: Algorithm::EdDsa,
+        token_seconds,
+        ..Settings::default()
+    };
+    let long = site.server_with(site.store().await, settings(86_400)).await;
+    let key = create(&long, "client").await;
+    let token = key.grant.token.expose();
+    long.revoke(&key.record.id.to_string(), None, &operator())
+        .await
+        .unwrap();
+    site.clock.advance_millis(7_200_000);
+    // Restarted with a lower setting, or another server beside it.
+    let short = site.server_with(site.store().await, settings(3_600)).await;
+    long.sync().await.unwrap();
+    let claims = trusted(&short, token);
+    let now = short.now().as_seconds();
+    assert!(list(&short).await.is_empty());
+    assert!(!list(&short).await.vouches_for_token(&claims));
+    let told = list(&long).await;
+    assert!(told.vouches_for_token(&claims) && told.revokes_token(&claims, now));
+    let another = create(&short, "another").await;
+    let claims = trusted(&short, another.grant.token.expose());
+    assert!(list(&short).await.vouches_for_token(&claims));
+}
+
+#[tokio::test]
+async fn a_list_answers_for_no_session_that_outlives_what_it_remembers() {
+    let site = Site::new();
+    let settings = |max_seconds| {
+        let mut settings = quick();
+        settings.sessions.max_seconds = max_seconds;
+        settings.sessions.idle_seconds = max_seconds;
+        settings
+    };
+    let long = site.server_with(site.store().await, settings(86_400)).await;
+    add_user(&long, "ada").await;
+    let session = log_in(&long, ("ada", PASSWORD), None, HERE).await.unwrap();
+    let published = serde_json::json!({"keys": long.session_key_views()});
+    let keys = SessionKeySet::parse(&published.to_string()).unwrap();
+    let untrusted = UntrustedSession::parse(session.token.expose()).unwrap();
+    let now = long.now().as_seconds();
+    let key = keys.find(untrusted.claimed_kid(), now).unwrap();
+    let policy = SessionPolicy::new(
+        &long.settings().sessions.audience,
+        &long.settings().sessions.issuer,
+    );
+    let session = untrusted.verify(key, &policy, now).unwrap();
+    long.log_out_user("ada", &operator()).await.unwrap();
+    site.clock.advance_millis(7_200_000);
+    let short = site.server_with(site.store().await, settings(3_600)).await;
+    long.sync().await.unwrap();
+    assert!(list(&short).await.is_empty());
+    assert!(!list(&short).await.vouches_for_session(&session));
+    let told = list(&long).await;
+    assert!(told.vouches_for_session(&session) && told.revokes_session(&session));
 }
 
 #[tokio::test]

@@ -235,6 +235,31 @@ async fn tokens_of_a_revoked_key_are_refused_within_three_seconds() {
 }
 
 #[tokio::test]
+async fn of_a_token_that_lives_for_longer_than_the_list_tells_of_the_server_is_asked() {
+    let server = Server::start(settings(Algorithm::EdDsa)).await;
+    let key = server.key("api:read").await;
+    // As if the server had issued it while its setting was higher.
+    let records = server.authority.store().signing_keys().await.unwrap();
+    let signing = SigningKey::from_pkcs8(Algorithm::EdDsa, &records[0].pkcs8).unwrap();
+    let (local, both) = (
+        server.service(Mode::Local).await,
+        server.service(Mode::LocalThenRemote).await,
+    );
+    let now = now(&server);
+    for (lifetime, status) in [(3_600, 200), (3_601, 401)] {
+        let claims = Claims {
+            exp: now + lifetime,
+            ..claims(&key.id, now)
+        };
+        let token = signing.issue(&claims).unwrap();
+        let call = local.get("/").token(&token);
+        assert_eq!(call.status().await, status, "{lifetime}");
+        assert_eq!(both.get("/").token(&token).status().await, 200);
+    }
+    assert_eq!(server.wire().count(VERIFY), 1);
+}
+
+#[tokio::test]
 async fn a_token_that_was_logged_out_is_refused_and_its_key_is_not() {
     let server = Server::start(settings(Algorithm::EdDsa)).await;
     let key = server.key("api:read").await;

@@ -164,7 +164,8 @@ impl Authority {
     }
 
     fn claims(&self, now: Timestamp) -> RevocationClaims {
-        // An entry is kept for the longest that any setting lets a session last; those of now will do.
+        // An entry is kept for the longest that any setting lets a session last; those of now will do,
+        // as no verifier takes the list for an answer about one that lasts longer.
         let longest = LONGEST_SESSION_SECONDS - self.settings.sessions.max_seconds;
         let published = self.revocations.published(now.plus_seconds(longest));
         let mut signers = self.server_kids(now);
@@ -175,6 +176,8 @@ impl Authority {
             iat,
             exp: iat + LIFETIME_SECONDS,
             ttl: SignedList::TTL_SECONDS,
+            token_lifetime: self.settings.token_seconds,
+            session_lifetime: self.settings.sessions.max_seconds,
             signers,
             keys: self.ring.ended(),
             jtis: published.tokens,
