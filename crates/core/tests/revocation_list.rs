@@ -5,6 +5,8 @@ mod support;
 use sealgate_core::authority::{Authority, Settings};
 use sealgate_core::error::{Error, Reason};
 use sealgate_core::request::{KeyPatch, KeyRequest};
+use sealgate_core::revocation::{Revocation, Subject};
+use sealgate_core::store::{Change, Commit};
 use sealgate_token::jwt::{Algorithm, KeySet, Policy, Signer, TrustedClaims, Untrusted};
 use sealgate_token::paseto::{SessionKeySet, SessionPolicy, UntrustedSession};
 use sealgate_token::revocations::RevocationList;
@@ -245,6 +247,50 @@ async fn a_process_that_does_not_know_all_keys_tells_no_list() {
 }
 
 #[tokio::test]
+async fn who_waited_for_a_list_while_the_keys_were_lost_gets_none_without_them() {
+    let site = Site::new();
+    let server = site.server().await;
+    let key = create(&server, "client").await.record.id;
+    server
+        .revoke(&key.to_string(), None, &operator())
+        .await
+        .unwrap();
+    revoke_tokens(&server, 0..2_000).await;
+    server.sync().await.unwrap();
+    let mut first = Box::pin(server.revocation_list());
+    let mut second = Box::pin(server.revocation_list());
+    // The first is long enough to be signed elsewhere, and the second waits for it.
+    assert!(is_pending(&mut first).await && is_pending(&mut second).await);
+    server.keyring().forget_all();
+    // The first is too old by now for anybody else.
+    site.clock.advance_millis(100);
+    first.await.unwrap();
+    assert!(matches!(second.await, Err(Error::Unavailable(_))));
+}
+
+async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
+    std::future::poll_fn(|context| {
+        let polled = std::pin::Pin::new(&mut *future).poll(context);
+        std::task::Poll::Ready(polled.is_pending())
+    })
+    .await
+}
+
+/// As if so many tokens had been ended, for a day.
+async fn revoke_tokens(server: &Authority, tokens: std::ops::Range<u128>) {
+    let last = server.now().plus_days(1);
+    let revoked = tokens.map(|number| {
+        let id = uuid::Uuid::from_u128(number);
+        Change::Revoke(Revocation::new(Subject::Token(id), last))
+    });
+    let commit = Commit {
+        changes: revoked.collect(),
+        events: Vec::new(),
+    };
+    server.store().commit(commit).await.unwrap();
+}
+
+#[tokio::test]
 async fn where_tokens_are_hs256_the_key_of_lists_verifies_no_token() {
     let site = Site::new();
     let hs256 = site.server().await;
@@ -292,21 +338,10 @@ async fn where_tokens_are_hs256_the_key_of_lists_verifies_no_token() {
 
 #[tokio::test]
 async fn a_large_list_is_made_in_good_time() {
-    use sealgate_core::revocation::{Revocation, Subject};
-    use sealgate_core::store::{Change, Commit};
     let site = Site::new();
     let server = site.server().await;
-    let last = server.now().plus_days(1);
     for batch in 0..10_u128 {
-        let revoked = (0..10_000).map(|number| {
-            let id = uuid::Uuid::from_u128(batch * 10_000 + number);
-            Change::Revoke(Revocation::new(Subject::Token(id), last))
-        });
-        let commit = Commit {
-            changes: revoked.collect(),
-            events: Vec::new(),
-        };
-        server.store().commit(commit).await.unwrap();
+        revoke_tokens(&server, batch * 10_000..(batch + 1) * 10_000).await;
     }
     server.sync().await.unwrap();
     let signed = server.revocation_list().await.unwrap();
