@@ -302,6 +302,8 @@ async fn where_tokens_are_hs256_the_key_of_lists_verifies_no_token() {
     let signing =
         sealgate_token::jwt::SigningKey::from_pkcs8(Algorithm::EdDsa, &records[0].pkcs8).unwrap();
     assert_eq!(signing.kid(), of_lists);
+    let told = list(&hs256).await;
+    assert!(!told.is_signer_honoured(&of_lists.to_string()));
     let now = hs256.now().as_seconds();
     let token = signing
         .issue(&sealgate_token::jwt::Claims {

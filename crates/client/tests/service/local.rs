@@ -174,6 +174,21 @@ async fn the_public_key_is_no_secret_to_sign_with() {
 }
 
 #[tokio::test]
+async fn the_key_that_signs_lists_alone_signs_no_token() {
+    let server = Server::start(settings(Algorithm::Hs256)).await;
+    let key = server.key("api:read").await;
+    let records = server.authority.store().signing_keys().await.unwrap();
+    let of_lists = SigningKey::from_pkcs8(Algorithm::EdDsa, &records[0].pkcs8).unwrap();
+    let public = published(&server).await;
+    assert_eq!(public["kid"], of_lists.kid().to_string());
+    let forged = of_lists.issue(&claims(&key.id, now(&server))).unwrap();
+    for mode in [Mode::Local, Mode::LocalThenRemote] {
+        let service = server.service(mode).await;
+        assert_eq!(service.get("/").token(&forged).status().await, 401);
+    }
+}
+
+#[tokio::test]
 async fn a_token_of_another_issuer_is_refused() {
     let server = Server::start(settings(Algorithm::EdDsa)).await;
     let key = server.key("api:read").await;

@@ -181,7 +181,7 @@ impl Authority {
         // as no verifier takes the list for an answer about one that lasts longer.
         let longest = LONGEST_SESSION_SECONDS - self.settings.sessions.max_seconds;
         let published = self.revocations.published(now.plus_seconds(longest));
-        let mut signers = self.server_kids(now);
+        let mut signers = self.token_kids(now);
         signers.extend(self.session_kids(now));
         let iat = now.as_seconds();
         RevocationClaims {

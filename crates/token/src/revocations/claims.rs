@@ -34,8 +34,8 @@ pub struct RevocationClaims {
     pub token_lifetime: i64,
     /// For how many seconds at most after its login a session lives of which the list tells.
     pub session_lifetime: i64,
-    /// The ids of all keys by which tokens are honoured now: `kid` of access tokens, of session tokens
-    /// and of lists.
+    /// The ids of all keys by which tokens are honoured now: `kid` of access tokens and of session tokens.
+    /// A key that signs lists alone is not among them.
     pub signers: Vec<String>,
     /// Managed keys, each with the second from which on its tokens are dead.
     pub keys: Vec<(Uuid, i64)>,

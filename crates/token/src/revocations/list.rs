@@ -98,7 +98,8 @@ impl RevocationList {
 
     /// Whether what a key signed is honoured: the `kid` of an access token's header or of a session
     /// token's footer. One that is published and not honoured was withdrawn at once; one that is
-    /// honoured and not known here means that the published keys have to be fetched anew.
+    /// honoured and not known here means that the published keys have to be fetched anew. A key that signs
+    /// lists alone is published, and honours no token.
     pub fn is_signer_honoured(&self, kid: &str) -> bool {
         self.signers.contains(kid)
     }
