@@ -54,6 +54,10 @@ pub enum Cause {
     /// The token, its key, its session or all sessions of its user were ended.
     #[error("the token was revoked")]
     Revoked,
+    /// It was issued for longer than the list of revocations tells of, so that only the server knows
+    /// whether it was revoked: a lifetime was lowered, or another server has a longer one.
+    #[error("the token lives for longer than the list of revocations vouches for")]
+    TooLongLived,
     /// The user data was sealed with another seal key.
     #[error("the session was sealed with another seal key")]
     WrongSealKey,

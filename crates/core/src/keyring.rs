@@ -130,7 +130,10 @@ impl Keyring {
             if let Some(known) = slots.find_mut(slot.id) {
                 let wins = wins(slot.version, known.version);
                 if wins {
-                    self.note_end(&slot, end, Some(known.honoured_until));
+                    // What came between two versions may have moved the end to and fro.
+                    let is_next = slot.version <= known.version.saturating_add(1);
+                    let known_until = is_next.then_some(known.honoured_until);
+                    self.note_end(&slot, end, known_until);
                     *known = slot;
                 }
                 return wins;
@@ -443,6 +446,27 @@ mod tests {
             assert_eq!(held.status_at(NOW), Status::Revoked);
             assert!(!held.is_honoured(NOW));
         }
+    }
+
+    #[test]
+    fn a_key_of_which_versions_were_missed_is_told_of_though_its_known_end_is_no_later() {
+        let (random, ring) = (SeededRandom::new(8), Keyring::default());
+        let (mut record, _) = key(&random);
+        record.expires_at = Some(NOW.plus_seconds(300));
+        ring.apply(&record);
+        // In between its expiry was put off until tomorrow, and tokens were issued that live for longer.
+        let mut revoked = record.clone().revoke(NOW.plus_seconds(360), None).unwrap();
+        revoked.version = 3;
+        ring.apply(&revoked);
+        assert_eq!(ring.ended(), [(record.id.0, NOW.as_seconds() + 360)]);
+        // The next version of a key that ended when it was to end tells nothing.
+        let (mut record, _) = key(&random);
+        record.expires_at = Some(NOW.plus_seconds(300));
+        ring.apply(&record);
+        let mut revoked = record.clone().revoke(NOW.plus_seconds(360), None).unwrap();
+        revoked.version = 2;
+        ring.apply(&revoked);
+        assert_eq!(ring.ended().len(), 1);
     }
 
     #[test]

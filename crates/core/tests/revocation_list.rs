@@ -5,7 +5,10 @@ mod support;
 use sealgate_core::authority::{Authority, Settings};
 use sealgate_core::error::{Error, Reason};
 use sealgate_core::request::{KeyPatch, KeyRequest};
-use sealgate_token::jwt::{Algorithm, KeySet, Signer, Untrusted};
+use sealgate_core::revocation::{Revocation, Subject};
+use sealgate_core::store::{Change, Commit};
+use sealgate_token::jwt::{Algorithm, KeySet, Policy, Signer, TrustedClaims, Untrusted};
+use sealgate_token::paseto::{SessionKeySet, SessionPolicy, UntrustedSession};
 use sealgate_token::revocations::RevocationList;
 use support::{
     HERE, PASSWORD, Site, add_user, bear, create, log_in, operator, quick, reason, request,
@@ -103,6 +106,79 @@ async fn a_key_that_ends_when_it_was_to_end_is_not_on_the_list_and_one_that_ends
     assert!(told.is_empty());
 }
 
+/// What a verifier makes of an access token.
+fn trusted(server: &Authority, token: &str) -> TrustedClaims {
+    let untrusted = Untrusted::parse(token).unwrap();
+    let Signer::Server { kid, .. } = untrusted.signer() else {
+        panic!("not signed by a server key")
+    };
+    let keys = KeySet::parse(&server.jwk_set().to_string()).unwrap();
+    let (key, now) = (keys.find(kid).unwrap(), server.now().as_seconds());
+    let policy = Policy::new("sealgate");
+    untrusted.verify_server(key, &policy, now).unwrap()
+}
+
+#[tokio::test]
+async fn a_list_answers_for_no_token_that_outlives_what_it_remembers() {
+    let site = Site::new();
+    let settings = |token_seconds| Settings {
+        algorithm: Algorithm::EdDsa,
+        token_seconds,
+        ..Settings::default()
+    };
+    let long = site.server_with(site.store().await, settings(86_400)).await;
+    let key = create(&long, "client").await;
+    let token = key.grant.token.expose();
+    long.revoke(&key.record.id.to_string(), None, &operator())
+        .await
+        .unwrap();
+    site.clock.advance_millis(7_200_000);
+    // Restarted with a lower setting, or another server beside it.
+    let short = site.server_with(site.store().await, settings(3_600)).await;
+    long.sync().await.unwrap();
+    let claims = trusted(&short, token);
+    let now = short.now().as_seconds();
+    assert!(list(&short).await.is_empty());
+    assert!(!list(&short).await.vouches_for_token(&claims));
+    let told = list(&long).await;
+    assert!(told.vouches_for_token(&claims) && told.revokes_token(&claims, now));
+    let another = create(&short, "another").await;
+    let claims = trusted(&short, another.grant.token.expose());
+    assert!(list(&short).await.vouches_for_token(&claims));
+}
+
+#[tokio::test]
+async fn a_list_answers_for_no_session_that_outlives_what_it_remembers() {
+    let site = Site::new();
+    let settings = |max_seconds| {
+        let mut settings = quick();
+        settings.sessions.max_seconds = max_seconds;
+        settings.sessions.idle_seconds = max_seconds;
+        settings
+    };
+    let long = site.server_with(site.store().await, settings(86_400)).await;
+    add_user(&long, "ada").await;
+    let session = log_in(&long, ("ada", PASSWORD), None, HERE).await.unwrap();
+    let published = serde_json::json!({"keys": long.session_key_views()});
+    let keys = SessionKeySet::parse(&published.to_string()).unwrap();
+    let untrusted = UntrustedSession::parse(session.token.expose()).unwrap();
+    let now = long.now().as_seconds();
+    let key = keys.find(untrusted.claimed_kid(), now).unwrap();
+    let policy = SessionPolicy::new(
+        &long.settings().sessions.audience,
+        &long.settings().sessions.issuer,
+    );
+    let session = untrusted.verify(key, &policy, now).unwrap();
+    long.log_out_user("ada", &operator()).await.unwrap();
+    site.clock.advance_millis(7_200_000);
+    let short = site.server_with(site.store().await, settings(3_600)).await;
+    long.sync().await.unwrap();
+    assert!(list(&short).await.is_empty());
+    assert!(!list(&short).await.vouches_for_session(&session));
+    let told = list(&long).await;
+    assert!(told.vouches_for_session(&session) && told.revokes_session(&session));
+}
+
 #[tokio::test]
 async fn ended_tokens_sessions_and_users_are_on_the_list() {
     let site = Site::new();
@@ -171,6 +247,50 @@ async fn a_process_that_does_not_know_all_keys_tells_no_list() {
 }
 
 #[tokio::test]
+async fn who_waited_for_a_list_while_the_keys_were_lost_gets_none_without_them() {
+    let site = Site::new();
+    let server = site.server().await;
+    let key = create(&server, "client").await.record.id;
+    server
+        .revoke(&key.to_string(), None, &operator())
+        .await
+        .unwrap();
+    revoke_tokens(&server, 0..2_000).await;
+    server.sync().await.unwrap();
+    let mut first = Box::pin(server.revocation_list());
+    let mut second = Box::pin(server.revocation_list());
+    // The first is long enough to be signed elsewhere, and the second waits for it.
+    assert!(is_pending(&mut first).await && is_pending(&mut second).await);
+    server.keyring().forget_all();
+    // The first is too old by now for anybody else.
+    site.clock.advance_millis(100);
+    first.await.unwrap();
+    assert!(matches!(second.await, Err(Error::Unavailable(_))));
+}
+
+async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
+    std::future::poll_fn(|context| {
+        let polled = std::pin::Pin::new(&mut *future).poll(context);
+        std::task::Poll::Ready(polled.is_pending())
+    })
+    .await
+}
+
+/// As if so many tokens had been ended, for a day.
+async fn revoke_tokens(server: &Authority, tokens: std::ops::Range<u128>) {
+    let last = server.now().plus_days(1);
+    let revoked = tokens.map(|number| {
+        let id = uuid::Uuid::from_u128(number);
+        Change::Revoke(Revocation::new(Subject::Token(id), last))
+    });
+    let commit = Commit {
+        changes: revoked.collect(),
+        events: Vec::new(),
+    };
+    server.store().commit(commit).await.unwrap();
+}
+
+#[tokio::test]
 async fn where_tokens_are_hs256_the_key_of_lists_verifies_no_token() {
     let site = Site::new();
     let hs256 = site.server().await;
@@ -182,6 +302,8 @@ async fn where_tokens_are_hs256_the_key_of_lists_verifies_no_token() {
     let signing =
         sealgate_token::jwt::SigningKey::from_pkcs8(Algorithm::EdDsa, &records[0].pkcs8).unwrap();
     assert_eq!(signing.kid(), of_lists);
+    let told = list(&hs256).await;
+    assert!(!told.is_signer_honoured(&of_lists.to_string()));
     let now = hs256.now().as_seconds();
     let token = signing
         .issue(&sealgate_token::jwt::Claims {
@@ -218,21 +340,10 @@ async fn where_tokens_are_hs256_the_key_of_lists_verifies_no_token() {
 
 #[tokio::test]
 async fn a_large_list_is_made_in_good_time() {
-    use sealgate_core::revocation::{Revocation, Subject};
-    use sealgate_core::store::{Change, Commit};
     let site = Site::new();
     let server = site.server().await;
-    let last = server.now().plus_days(1);
     for batch in 0..10_u128 {
-        let revoked = (0..10_000).map(|number| {
-            let id = uuid::Uuid::from_u128(batch * 10_000 + number);
-            Change::Revoke(Revocation::new(Subject::Token(id), last))
-        });
-        let commit = Commit {
-            changes: revoked.collect(),
-            events: Vec::new(),
-        };
-        server.store().commit(commit).await.unwrap();
+        revoke_tokens(&server, batch * 10_000..(batch + 1) * 10_000).await;
     }
     server.sync().await.unwrap();
     let signed = server.revocation_list().await.unwrap();

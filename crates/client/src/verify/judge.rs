@@ -75,6 +75,14 @@ impl Confirmed {
         self.lists().all(|list| list.is_signer_honoured(kid))
     }
 
+    fn vouches_for_token(&self, claims: &TrustedClaims) -> bool {
+        self.lists().all(|list| list.vouches_for_token(claims))
+    }
+
+    fn vouches_for_session(&self, session: &TrustedSession) -> bool {
+        self.lists().all(|list| list.vouches_for_session(session))
+    }
+
     fn revokes_token(&self, claims: &TrustedClaims, now: i64) -> bool {
         self.lists().any(|list| list.revokes_token(claims, now))
     }
@@ -182,6 +190,9 @@ impl Rules {
         if revocations.revokes_token(&claims, now) {
             return Err(Cause::Revoked.into());
         }
+        if !revocations.vouches_for_token(&claims) {
+            return Err(Unsettled::NotLocal(Cause::TooLongLived));
+        }
         Ok(of_token(&claims))
     }
 
@@ -211,6 +222,9 @@ impl Rules {
         }
         if revocations.revokes_session(&session) {
             return Err(Cause::Revoked.into());
+        }
+        if !revocations.vouches_for_session(&session) {
+            return Err(Unsettled::NotLocal(Cause::TooLongLived));
         }
         let data = match seal_key {
             None => return Err(Unsettled::NotLocal(Cause::NoSealKey)),
@@ -295,6 +309,8 @@ mod tests {
             iat,
             exp: iat + 3_600,
             ttl: 2,
+            token_lifetime: 3_600,
+            session_lifetime: 604_800,
             signers: vec![format!("signer {seconds_ago}"), "signer".to_owned()],
             keys: Vec::new(),
             jtis,

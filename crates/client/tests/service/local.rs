@@ -174,6 +174,21 @@ async fn the_public_key_is_no_secret_to_sign_with() {
 }
 
 #[tokio::test]
+async fn the_key_that_signs_lists_alone_signs_no_token() {
+    let server = Server::start(settings(Algorithm::Hs256)).await;
+    let key = server.key("api:read").await;
+    let records = server.authority.store().signing_keys().await.unwrap();
+    let of_lists = SigningKey::from_pkcs8(Algorithm::EdDsa, &records[0].pkcs8).unwrap();
+    let public = published(&server).await;
+    assert_eq!(public["kid"], of_lists.kid().to_string());
+    let forged = of_lists.issue(&claims(&key.id, now(&server))).unwrap();
+    for mode in [Mode::Local, Mode::LocalThenRemote] {
+        let service = server.service(mode).await;
+        assert_eq!(service.get("/").token(&forged).status().await, 401);
+    }
+}
+
+#[tokio::test]
 async fn a_token_of_another_issuer_is_refused() {
     let server = Server::start(settings(Algorithm::EdDsa)).await;
     let key = server.key("api:read").await;
@@ -232,6 +247,31 @@ async fn tokens_of_a_revoked_key_are_refused_within_three_seconds() {
     refused.await.expect("within three seconds");
     assert_eq!(service.get("/").token(&other.token).status().await, 200);
     assert_eq!(server.wire().count(VERIFY), 0);
+}
+
+#[tokio::test]
+async fn of_a_token_that_lives_for_longer_than_the_list_tells_of_the_server_is_asked() {
+    let server = Server::start(settings(Algorithm::EdDsa)).await;
+    let key = server.key("api:read").await;
+    // As if the server had issued it while its setting was higher.
+    let records = server.authority.store().signing_keys().await.unwrap();
+    let signing = SigningKey::from_pkcs8(Algorithm::EdDsa, &records[0].pkcs8).unwrap();
+    let (local, both) = (
+        server.service(Mode::Local).await,
+        server.service(Mode::LocalThenRemote).await,
+    );
+    let now = now(&server);
+    for (lifetime, status) in [(3_600, 200), (3_601, 401)] {
+        let claims = Claims {
+            exp: now + lifetime,
+            ..claims(&key.id, now)
+        };
+        let token = signing.issue(&claims).unwrap();
+        let call = local.get("/").token(&token);
+        assert_eq!(call.status().await, status, "{lifetime}");
+        assert_eq!(both.get("/").token(&token).status().await, 200);
+    }
+    assert_eq!(server.wire().count(VERIFY), 1);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use super::server_keys::ServerKey;
 use super::sessions::LONGEST_SESSION_SECONDS;
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::keyring::Moment;
 use crate::store::StoreError;
 
 /// For how long a list can be gone by; it is signed anew when half of that is over.
@@ -91,20 +92,17 @@ impl Authority {
     /// If this process does not know: it has not loaded all keys yet, or had no news from the store for
     /// longer than keys may be honoured without it.
     pub async fn revocation_list(&self) -> Result<Arc<SignedList>, Error> {
-        self.ensure_fresh(self.now()).await?;
-        if !self.is_loaded() {
-            let why = "not all keys are loaded yet".to_owned();
-            return Err(Error::Unavailable(StoreError::Unavailable(why)));
-        }
+        self.ensure_informed().await?;
         if let Some(list) = self.good_list() {
             return Ok(list);
         }
         let _making = self.lists.making.lock().await;
-        // Somebody else made it meanwhile, perhaps.
+        // Meanwhile the keys were lost, or somebody else made it, perhaps.
+        let as_of = self.ensure_informed().await?;
         if let Some(list) = self.good_list() {
             return Ok(list);
         }
-        let list = Arc::new(self.make_list().await?);
+        let list = Arc::new(self.make_list(as_of).await?);
         let mut current = self
             .lists
             .current
@@ -112,6 +110,17 @@ impl Authority {
             .unwrap_or_else(PoisonError::into_inner);
         *current = Some(Arc::clone(&list));
         Ok(list)
+    }
+
+    /// Makes sure that every key is known, and as it is now; tells when it was.
+    async fn ensure_informed(&self) -> Result<Moment, Error> {
+        self.ensure_fresh(self.now()).await?;
+        let as_of = self.ring.moment();
+        if self.is_loaded() {
+            Ok(as_of)
+        } else {
+            Err(not_loaded())
+        }
     }
 
     /// The list that there is, if it will do.
@@ -136,7 +145,7 @@ impl Authority {
         }
     }
 
-    async fn make_list(&self) -> Result<SignedList, Error> {
+    async fn make_list(&self, as_of: Moment) -> Result<SignedList, Error> {
         let now = self.now();
         let signer = self
             .list_signer(now)
@@ -146,6 +155,10 @@ impl Authority {
         // Before the content: what comes in between is in the next list too.
         let made_of = self.sources(&signer);
         let claims = self.claims(now);
+        // A list made of a keyring that was emptied would revoke nothing.
+        if !self.ring.remembers(as_of) {
+            return Err(not_loaded());
+        }
         let entries = claims.keys.len() + claims.jtis.len() + claims.users.len();
         let sign = move || claims.sign(&signer.signing);
         let text = if entries <= SMALL {
@@ -164,10 +177,11 @@ impl Authority {
     }
 
     fn claims(&self, now: Timestamp) -> RevocationClaims {
-        // An entry is kept for the longest that any setting lets a session last; those of now will do.
+        // An entry is kept for the longest that any setting lets a session last; those of now will do,
+        // as no verifier takes the list for an answer about one that lasts longer.
         let longest = LONGEST_SESSION_SECONDS - self.settings.sessions.max_seconds;
         let published = self.revocations.published(now.plus_seconds(longest));
-        let mut signers = self.server_kids(now);
+        let mut signers = self.token_kids(now);
         signers.extend(self.session_kids(now));
         let iat = now.as_seconds();
         RevocationClaims {
@@ -175,6 +189,8 @@ impl Authority {
             iat,
             exp: iat + LIFETIME_SECONDS,
             ttl: SignedList::TTL_SECONDS,
+            token_lifetime: self.settings.token_seconds,
+            session_lifetime: self.settings.sessions.max_seconds,
             signers,
             keys: self.ring.ended(),
             jtis: published.tokens,
@@ -182,6 +198,11 @@ impl Authority {
             users: published.users,
         }
     }
+}
+
+fn not_loaded() -> Error {
+    let why = "not all keys are loaded yet".to_owned();
+    Error::Unavailable(StoreError::Unavailable(why))
 }
 
 fn not_signed(error: &IssueError) -> Error {

@@ -140,9 +140,20 @@ impl Authority {
     }
 
     /// The ids of the keys that verify access tokens, or lists.
-    pub(super) fn server_kids(&self, now: Timestamp) -> Vec<String> {
+    fn server_kids(&self, now: Timestamp) -> Vec<String> {
+        self.kids(now, |_| true)
+    }
+
+    /// The ids of the keys that verify access tokens: those that [`Self::token_verifier`] finds.
+    pub(super) fn token_kids(&self, now: Timestamp) -> Vec<String> {
+        self.kids(now, |key| key.purpose == Purpose::Tokens)
+    }
+
+    fn kids(&self, now: Timestamp, is_it: impl Fn(&ServerKey) -> bool) -> Vec<String> {
         let keys = self.server_keys.all();
-        let good = keys.iter().filter(|key| key.term.verifies(now));
+        let good = keys
+            .iter()
+            .filter(|key| is_it(key) && key.term.verifies(now));
         good.map(|key| key.signing.kid().to_string()).collect()
     }
 

@@ -58,13 +58,13 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    /// Takes note of a key as it is now. `known_until` is until when it was honoured as it was known
-    /// before, `is_original` whether its row was never changed.
+    /// Takes note of a key as it is now. `known_until` is until when it was honoured as it was in the
+    /// version before, if that is known; `is_original` whether its row was never changed.
     pub fn note(&mut self, id: Uuid, end: End, known_until: Option<Timestamp>, is_original: bool) {
         let known = self.entries.get(&id).copied();
         let is_sooner = |end: Timestamp| match known_until {
             Some(until) => end < until,
-            // Read for the first time: its end may have been moved before.
+            // Read for the first time, or after versions that were missed: its end may have been moved.
             None => !is_original,
         };
         let entry = match end {

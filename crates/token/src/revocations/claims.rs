@@ -29,8 +29,13 @@ pub struct RevocationClaims {
     pub exp: i64,
     /// After how many seconds a verifier should ask again.
     pub ttl: u32,
-    /// The ids of all keys by which tokens are honoured now: `kid` of access tokens, of session tokens
-    /// and of lists.
+    /// For how many seconds at most access tokens live of which the list tells. One that lives for longer
+    /// may be revoked, and the list has forgotten it.
+    pub token_lifetime: i64,
+    /// For how many seconds at most after its login a session lives of which the list tells.
+    pub session_lifetime: i64,
+    /// The ids of all keys by which tokens are honoured now: `kid` of access tokens and of session tokens.
+    /// A key that signs lists alone is not among them.
     pub signers: Vec<String>,
     /// Managed keys, each with the second from which on its tokens are dead.
     pub keys: Vec<(Uuid, i64)>,
@@ -64,11 +69,13 @@ impl RevocationClaims {
 /// In the order of the specification.
 impl Serialize for RevocationClaims {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut claims = serializer.serialize_struct("RevocationClaims", 9)?;
+        let mut claims = serializer.serialize_struct("RevocationClaims", 11)?;
         claims.serialize_field("iss", &self.iss)?;
         claims.serialize_field("iat", &self.iat)?;
         claims.serialize_field("exp", &self.exp)?;
         claims.serialize_field("ttl", &self.ttl)?;
+        claims.serialize_field("token_lifetime", &self.token_lifetime)?;
+        claims.serialize_field("session_lifetime", &self.session_lifetime)?;
         claims.serialize_field("signers", &self.signers)?;
         claims.serialize_field("keys", &Pairs(&self.keys))?;
         claims.serialize_field("jtis", &self.jtis)?;
@@ -126,6 +133,8 @@ pub(super) struct Read {
     pub iat: i64,
     pub exp: i64,
     pub ttl: u32,
+    pub token_lifetime: i64,
+    pub session_lifetime: i64,
     pub signers: HashSet<String>,
     pub keys: HashMap<Uuid, i64>,
     pub jtis: HashSet<Uuid>,
@@ -148,6 +157,8 @@ struct Members {
     iat: Option<UnixSeconds>,
     exp: Option<UnixSeconds>,
     ttl: Option<u32>,
+    token_lifetime: Option<UnixSeconds>,
+    session_lifetime: Option<UnixSeconds>,
     signers: Option<Several<String, String>>,
     keys: Option<Table<Uuid, CanonicalUuid, UnixSeconds>>,
     jtis: Option<Several<Uuid, CanonicalUuid>>,
@@ -166,6 +177,8 @@ impl<'de> Object<'de> for Members {
             "iat" => member.fill(&mut self.iat, "iat"),
             "exp" => member.fill(&mut self.exp, "exp"),
             "ttl" => member.fill(&mut self.ttl, "ttl"),
+            "token_lifetime" => member.fill(&mut self.token_lifetime, "token_lifetime"),
+            "session_lifetime" => member.fill(&mut self.session_lifetime, "session_lifetime"),
             "signers" => member.fill(&mut self.signers, "signers"),
             "keys" => member.fill(&mut self.keys, "keys"),
             "jtis" => member.fill(&mut self.jtis, "jtis"),
@@ -183,6 +196,8 @@ impl Members {
             iat: required(self.iat, "iat")?.0,
             exp: required(self.exp, "exp")?.0,
             ttl: required(self.ttl, "ttl")?,
+            token_lifetime: required(self.token_lifetime, "token_lifetime")?.0,
+            session_lifetime: required(self.session_lifetime, "session_lifetime")?.0,
             signers: required(self.signers, "signers")?.values,
             keys: required(self.keys, "keys")?.values,
             jtis: required(self.jtis, "jtis")?.values,

@@ -20,6 +20,8 @@ pub struct RevocationList {
     issued_at: i64,
     expires_at: i64,
     ttl_seconds: u32,
+    token_lifetime: i64,
+    session_lifetime: i64,
     signers: HashSet<String>,
     keys: HashMap<Uuid, i64>,
     tokens: HashSet<Uuid>,
@@ -50,6 +52,8 @@ impl RevocationList {
             issued_at: read.iat,
             expires_at: read.exp,
             ttl_seconds: read.ttl,
+            token_lifetime: read.token_lifetime,
+            session_lifetime: read.session_lifetime,
             signers: read.signers,
             keys: read.keys,
             tokens: read.jtis,
@@ -94,7 +98,8 @@ impl RevocationList {
 
     /// Whether what a key signed is honoured: the `kid` of an access token's header or of a session
     /// token's footer. One that is published and not honoured was withdrawn at once; one that is
-    /// honoured and not known here means that the published keys have to be fetched anew.
+    /// honoured and not known here means that the published keys have to be fetched anew. A key that signs
+    /// lists alone is published, and honours no token.
     pub fn is_signer_honoured(&self, kid: &str) -> bool {
         self.signers.contains(kid)
     }
@@ -121,12 +126,26 @@ impl RevocationList {
                 .is_some_and(|last| epoch <= *last)
     }
 
-    /// Whether an access token is dead: all that a list can say of it but for its signer.
+    /// Whether the list would tell of an access token that was revoked. It forgets a key when the last
+    /// token that lives for as long as tokens do now has expired. One that was issued for longer, before
+    /// the setting was lowered or by a server with another, may be revoked all the same.
+    pub fn vouches_for_token(&self, claims: &TrustedClaims) -> bool {
+        claims.expires_at().saturating_sub(claims.issued_at()) <= self.token_lifetime
+    }
+
+    /// Whether the list would tell of a session that was ended; see [`Self::vouches_for_token`].
+    pub fn vouches_for_session(&self, session: &TrustedSession) -> bool {
+        session.expires_at().saturating_sub(session.auth_time()) <= self.session_lifetime
+    }
+
+    /// Whether an access token is dead: all that a list can say of it but for its signer. That it says
+    /// nothing counts only if it [vouches for the token](Self::vouches_for_token).
     pub fn revokes_token(&self, claims: &TrustedClaims, now: i64) -> bool {
         self.is_token_revoked(claims.jti()) || self.is_key_revoked(claims.key_id(), now)
     }
 
-    /// Whether a session token is dead: all that a list can say of it but for its signer.
+    /// Whether a session token is dead: all that a list can say of it but for its signer. That it says
+    /// nothing counts only if it [vouches for the session](Self::vouches_for_session).
     pub fn revokes_session(&self, session: &TrustedSession) -> bool {
         self.is_token_revoked(session.session_id())
             || self.is_user_revoked(session.subject(), session.epoch())

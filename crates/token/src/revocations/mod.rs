@@ -21,6 +21,8 @@
 //!     iat: now,
 //!     exp: now + 3600,
 //!     ttl: 2,
+//!     token_lifetime: 3600,
+//!     session_lifetime: 604_800,
 //!     signers: vec![key.kid().to_string()],
 //!     keys: vec![(revoked, now - 10)],
 //!     jtis: vec![logged_out],

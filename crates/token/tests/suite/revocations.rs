@@ -30,6 +30,8 @@ fn listed() -> RevocationClaims {
         iat: NOW,
         exp: NOW + 3600,
         ttl: 2,
+        token_lifetime: 3600,
+        session_lifetime: 604_800,
         signers: vec!["k4.pid.x".to_owned()],
         keys: vec![(KEY, NOW + 10)],
         jtis: vec![ENDED],
@@ -81,6 +83,7 @@ fn a_list_is_written_as_the_specification_says() {
         format!(
             concat!(
                 r#"{{"iss":"sealgate","iat":1790000000,"exp":1790003600,"ttl":2,"#,
+                r#""token_lifetime":3600,"session_lifetime":604800,"#,
                 r#""signers":["k4.pid.x"],"#,
                 r#""keys":{{"0198c5f2-7d1a-7b3c-9e4f-0123456789ab":1790000010}},"#,
                 r#""jtis":["0198c5f2-8e2b-7c4d-8f50-fedcba987654"],"#,
@@ -143,6 +146,25 @@ fn an_access_token_of_a_dead_key_or_that_was_ended_is_revoked() {
 }
 
 #[test]
+fn a_list_vouches_for_no_token_that_lives_for_longer_than_it_tells_of() {
+    let key = key();
+    let token = key.issue(&claims()).expect("a token");
+    let untrusted = Untrusted::parse(&token).expect("a token");
+    let trusted = untrusted
+        .verify_server(key.verifying_key(), &Policy::new("sealgate"), NOW)
+        .expect("good");
+    let lifetime = trusted.expires_at() - trusted.issued_at();
+    for (token_lifetime, vouches) in [(lifetime, true), (lifetime - 1, false)] {
+        let listed = RevocationClaims {
+            token_lifetime,
+            ..listed()
+        };
+        let list = verify(&listed.sign(&key).expect("a list"), &key).expect("good");
+        assert_eq!(list.vouches_for_token(&trusted), vouches);
+    }
+}
+
+#[test]
 fn a_list_by_a_key_that_is_not_known_says_so() {
     let (known, other) = (key(), key());
     let text = listed().sign(&other).expect("a list");
@@ -192,7 +214,17 @@ fn the_same_is_not_listed_twice_and_nothing_else_than_what_belongs_there() {
     let good = payload().to_string();
     let twice = |part: &str| good.replacen(part, &format!("{part},{part}"), 1);
     for member in [
-        "iss", "iat", "exp", "ttl", "signers", "keys", "jtis", "salt", "users",
+        "iss",
+        "iat",
+        "exp",
+        "ttl",
+        "token_lifetime",
+        "session_lifetime",
+        "signers",
+        "keys",
+        "jtis",
+        "salt",
+        "users",
     ] {
         let mut without = payload();
         without.as_object_mut().expect("an object").remove(member);
