@@ -22,8 +22,7 @@ pub(super) struct Question<'a> {
     pub headers: HeaderMap,
     /// The client's address.
     pub address: IpAddr,
-    /// Headers that are not what they look like to many a service: see [`Reader::is_lookalike`].
-    pub lookalikes: Vec<&'a str>,
+    http: &'a HttpRequest,
 }
 
 impl Question<'_> {
@@ -36,14 +35,18 @@ impl Question<'_> {
             address: self.address,
         }
     }
+
+    /// The names of the client's headers, pseudo-headers left out.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = lines(self.http).map(|(name, _, _)| name);
+        names.filter(|name| !name.starts_with(':'))
+    }
 }
 
 /// Reads questions.
 pub(super) struct Reader {
     /// What credentials come in.
     credentials: [HeaderName; 3],
-    /// What no client may send to the one behind Envoy: names in lower case.
-    reserved: Vec<HeaderName>,
     trusted_proxies: Vec<IpNet>,
 }
 
@@ -53,11 +56,8 @@ const OTHERS: [HeaderName; 3] = [FORWARDED_FOR, USER_AGENT, COOKIE];
 
 impl Reader {
     pub fn new(server: &Server) -> Self {
-        let credentials = server.gate.credential_headers();
-        let identity = server.gate.identity_headers().names();
         Self {
-            reserved: identity.into_iter().chain(&credentials).cloned().collect(),
-            credentials,
+            credentials: server.gate.credential_headers(),
             trusted_proxies: server.http.trusted_proxies.clone(),
         }
     }
@@ -74,11 +74,7 @@ impl Reader {
             .map_err(|_| Problem::invalid("method", "it is no method of HTTP"))?;
         let path = read_path(&http.path)?;
         let mut headers = HeaderMap::with_capacity(4);
-        let mut lookalikes = Vec::new();
         for (name, value, form) in lines(http) {
-            if self.is_lookalike(name) {
-                lookalikes.push(name);
-            }
             self.read_line(name, value, form, &mut headers)?;
         }
         let address = client_address(source(request), &headers, &self.trusted_proxies);
@@ -87,7 +83,7 @@ impl Reader {
             path,
             headers,
             address,
-            lookalikes,
+            http,
         })
     }
 
@@ -111,27 +107,6 @@ impl Reader {
             headers.append(name, header_value(name, value)?);
         }
         Ok(())
-    }
-
-    /// Whether a header has an underscore where one of ours has a hyphen: to a service behind a gateway
-    /// interface such as CGI (RFC 3875 section 4.1.18) both are the same.
-    fn is_lookalike(&self, name: &str) -> bool {
-        let folded = |byte: u8| match byte {
-            b'_' => b'-',
-            _ => byte.to_ascii_lowercase(),
-        };
-        let is_like = |reserved: &HeaderName| {
-            reserved.as_str().len() == name.len()
-                && name
-                    .bytes()
-                    .map(folded)
-                    .eq(reserved.as_str().bytes().map(folded))
-        };
-        name.contains('_')
-            && self
-                .reserved
-                .iter()
-                .any(|it| it.as_str() != name && is_like(it))
     }
 }
 

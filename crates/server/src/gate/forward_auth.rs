@@ -9,10 +9,11 @@ use std::net::IpAddr;
 use axum::body::Body;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response};
 use sealgate_core::clock::Stopwatch;
 use tracing::Level;
 
+use super::identity::NOTHING;
 use super::{Asked, Gate, Passed, Refused};
 use crate::app::Server;
 use crate::error::Problem;
@@ -104,6 +105,9 @@ impl ForwardAuth<'_> {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         headers.reserve(8);
+        for name in passed.reserved().filter_map(|name| name.parse().ok()) {
+            headers.insert::<HeaderName>(name, NOTHING);
+        }
         self.gate()
             .write_identity(passed, headers)
             .map_err(|problem| self.gate().refuse(asked, problem))?;

@@ -4,11 +4,14 @@
 //! - [`forward_auth`]: for reverse proxies that ask over HTTP
 //! - [`identity`]: the headers in which the one behind the gate hears who calls
 //! - [`meter`]: how often, how long
+//! - [`spelling`]: names of headers that a service may take for one another
+//! - [`cookie`]: cookies that rules add, among those of the client
 
 mod cookie;
 pub(crate) mod forward_auth;
 mod identity;
 mod meter;
+mod spelling;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,10 +22,13 @@ use sealgate_core::authority::{Allowance, Authority, Credential, Identity, Sessi
 use sealgate_core::clock::Timestamp;
 use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::key::KeyId;
-use sealgate_core::policy::{Demand, Known, Policy, PolicyHandle, Undecided};
+use sealgate_core::policy::{Demand, InjectedNames, Known, Policy, PolicyHandle, Undecided};
 
+pub(crate) use self::cookie::Cookies;
 pub use self::identity::IdentityHeaders;
 pub(crate) use self::meter::Meter;
+pub(crate) use self::spelling::is_spelling_of;
+use self::spelling::remove_spellings;
 use crate::app::HttpSettings;
 use crate::error::{CredentialKind, Problem};
 use crate::extract::{Presented, is_session_token, seal_key_of};
@@ -58,6 +64,8 @@ pub(crate) struct Passed {
     name: Arc<str>,
     /// Headers for the one behind the gate, by the rule.
     injected: Vec<(HeaderName, HeaderValue)>,
+    /// What any rule of the policy adds.
+    reserved: Arc<InjectedNames>,
 }
 
 /// Who sends a request that may go through.
@@ -158,7 +166,7 @@ impl Gate {
                 managed(demand, verified, CredentialKind::Token)?
             }
         };
-        passed(demand, who).map(Some)
+        passed(policy, demand, who).map(Some)
     }
 
     /// With the store's help where it is needed. All credentials of a request have to be honoured, and
@@ -192,7 +200,7 @@ impl Gate {
             (None, Some(identity)) => managed(demand, Ok(identity), CredentialKind::Key)?,
             (None, None) => anonymous(demand)?,
         };
-        passed(demand, who)
+        passed(policy, demand, who)
     }
 
     async fn authenticate(
@@ -293,12 +301,42 @@ impl Passed {
     pub fn injected(&self, client: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
         let place = |(name, value): &(HeaderName, HeaderValue)| {
             let value = match *name {
-                COOKIE => cookie::with(client.get_all(COOKIE), value),
+                COOKIE => {
+                    let names = self.reserved.cookies();
+                    cookie::with(client.get_all(COOKIE), names, value)
+                }
                 _ => value.clone(),
             };
             (name.clone(), value)
         };
         self.injected.iter().map(place).collect()
+    }
+
+    /// The headers that some rule adds, in lower case: no client may send them, whichever rule decides.
+    /// `Cookie` is not among them.
+    pub fn reserved(&self) -> impl Iterator<Item = &str> {
+        self.reserved.headers()
+    }
+
+    /// What becomes of the client's cookies, if the rule adds none: those that another rule adds go.
+    pub fn cookies(&self, client: &HeaderMap) -> Cookies {
+        Cookies::without(client.get_all(COOKIE), self.reserved.cookies())
+    }
+
+    /// Removes what the client says in place of a rule.
+    pub fn remove_forged(&self, headers: &mut HeaderMap) {
+        for name in self.reserved() {
+            remove_spellings(headers, name);
+        }
+        match self.cookies(headers) {
+            Cookies::AsSent => {}
+            Cookies::These(line) => {
+                headers.insert(COOKIE, line);
+            }
+            Cookies::Nothing => {
+                headers.remove(COOKIE);
+            }
+        }
     }
 }
 
@@ -360,7 +398,7 @@ fn session(demand: Demand<'_>, opened: Result<Session, Error>) -> Result<Who, Pr
     Ok(Who::Session(session))
 }
 
-fn passed(demand: Demand<'_>, who: Who) -> Result<Passed, Problem> {
+fn passed(policy: &Policy, demand: Demand<'_>, who: Who) -> Result<Passed, Problem> {
     let injected = match &who {
         Who::Anonymous => demand.injected(&Known::default()),
         Who::Managed(identity) => demand.injected(&Known::from(identity)),
@@ -378,5 +416,6 @@ fn passed(demand: Demand<'_>, who: Who) -> Result<Passed, Problem> {
         injected: headers.collect::<Result<_, Problem>>()?,
         who,
         name: Arc::clone(demand.name()),
+        reserved: Arc::clone(policy.injected()),
     })
 }

@@ -1,7 +1,7 @@
 //! `envoy.service.auth.v3.Authorization/Check`: what Envoy hears of each credential, and of questions that
 //! no Envoy puts.
 
-mod question;
+pub mod question;
 
 use std::time::Duration;
 
