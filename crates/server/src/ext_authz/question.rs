@@ -8,6 +8,7 @@ use http::header::{COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
+use super::ROUTE;
 use crate::app::Server;
 use crate::error::Problem;
 use crate::gate::Asked;
@@ -29,6 +30,7 @@ impl Question<'_> {
     /// As the gate wants it.
     pub fn asked(&self) -> Asked<'_> {
         Asked {
+            route: ROUTE,
             method: &self.method,
             path: self.path,
             headers: &self.headers,
@@ -69,9 +71,10 @@ impl Reader {
     pub fn read<'a>(&self, request: &'a CheckRequest) -> Result<Question<'a>, Problem> {
         let attributes = request.attributes.as_ref();
         let http = attributes.and_then(|it| it.request.as_ref()?.http.as_ref());
-        let http = http.ok_or_else(|| Problem::invalid("attributes.request.http", "is missing"))?;
+        let http =
+            http.ok_or_else(|| Problem::ambiguous("attributes.request.http", "is missing"))?;
         let method = Method::from_bytes(http.method.as_bytes())
-            .map_err(|_| Problem::invalid("method", "it is no method of HTTP"))?;
+            .map_err(|_| Problem::ambiguous("method", "it is no method of HTTP"))?;
         let path = read_path(&http.path)?;
         let mut headers = HeaderMap::with_capacity(4);
         for (name, value, form) in lines(http) {
@@ -134,7 +137,7 @@ fn lines(http: &HttpRequest) -> impl Iterator<Item = (&str, &[u8], Form)> {
 
 fn header_value(name: &HeaderName, value: &[u8]) -> Result<HeaderValue, Problem> {
     HeaderValue::from_bytes(value)
-        .map_err(|_| Problem::invalid(name.to_string(), "it has bytes that no header can have"))
+        .map_err(|_| Problem::ambiguous(name.to_string(), "it has bytes that no header can have"))
 }
 
 /// What stands before the query. A `CONNECT` has no path (RFC 9113 section 8.5).
@@ -143,7 +146,7 @@ fn read_path(target: &str) -> Result<Option<&str>, Problem> {
         return Ok(None);
     }
     if !target.starts_with('/') && target != "*" {
-        return Err(Problem::invalid(
+        return Err(Problem::ambiguous(
             "path",
             "it must be a path, which begins with a slash",
         ));

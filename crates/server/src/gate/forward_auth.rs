@@ -70,6 +70,7 @@ impl ForwardAuth<'_> {
     /// A question that contradicts itself.
     fn misread(&self, request: &Parts, address: IpAddr, problem: Problem) -> Refused {
         let asked = Asked {
+            route: PATH,
             method: &request.method,
             path: None,
             headers: &request.headers,
@@ -85,7 +86,7 @@ impl ForwardAuth<'_> {
         decided: Result<Response<Body>, Refused>,
         stopwatch: Stopwatch,
     ) -> Response<Body> {
-        let response = decided.unwrap_or_else(|refused| self.turn_away(&refused, address));
+        let response = decided.unwrap_or_else(|refused| self.turn_away(&refused));
         let (elapsed, status) = (stopwatch.elapsed(), response.status());
         self.0.verify_meter.record(&request.method, status, elapsed);
         // The proxy has a log of the requests themselves.
@@ -119,20 +120,11 @@ impl ForwardAuth<'_> {
         Ok(response)
     }
 
-    fn turn_away(&self, refused: &Refused, address: IpAddr) -> Response<Body> {
+    fn turn_away(&self, refused: &Refused) -> Response<Body> {
         let Refused {
             problem,
             request_id,
         } = refused;
-        if problem.denied().is_none() && problem.detail().is_none() {
-            tracing::warn!(
-                error = problem.slug(),
-                message = %problem.message(),
-                %address,
-                %request_id,
-                "answered without a body"
-            );
-        }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = problem.status();
         let headers = response.headers_mut();

@@ -47,6 +47,8 @@ pub(crate) struct Gate {
 /// A request that is asked about.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
+    /// Which gate is asked, for the logs.
+    pub route: &'static str,
     /// The client's method.
     pub method: &'a Method,
     /// The path as the client sent it, without the query; none if nobody told it.
@@ -345,9 +347,9 @@ fn unanswered<'a>(asked: &'a Asked<'_>, request_id: RequestId) -> Unanswered<'a>
     Unanswered {
         request_id,
         address: asked.address,
-        route: forward_auth::PATH,
+        route: asked.route,
         method: asked.method.as_str(),
-        path: asked.path.unwrap_or(forward_auth::PATH),
+        path: asked.path.unwrap_or(asked.route),
         user_agent: user_agent(asked.headers),
     }
 }
@@ -359,11 +361,11 @@ fn read<'a, 'p>(
 ) -> Result<(Demand<'p>, Presented<'a>), Problem> {
     let demand = policy.decide(asked.method.as_str(), asked.path);
     let demand = demand.map_err(|undecided| match undecided {
-        Undecided::Ambiguous => Problem::invalid(
+        Undecided::Ambiguous => Problem::ambiguous(
             "path",
             "it can be read in several ways, which is not safe here",
         ),
-        Undecided::PathUnknown => Problem::invalid(
+        Undecided::PathUnknown => Problem::ambiguous(
             "path",
             "there are rules for paths, and the proxy does not tell which one is asked for",
         ),
