@@ -277,7 +277,6 @@ fn a_body_that_was_refused_is_never_taken_for_the_next_request() {
         let refusal = client.read_head().expect("an answer");
         assert!(refusal.starts_with("HTTP/1.1 401 "), "{refusal}");
         client.read_body(&refusal);
-        let key = &site.key.api_key;
         let next = format!(
             "GET /next HTTP/1.1\r\nHost: app\r\nConnection: close\r\nX-API-Key: {key}\r\n\r\n"
         );

@@ -62,6 +62,8 @@ pub(crate) struct Asked<'a> {
 /// A request that may go through.
 pub(crate) struct Passed {
     who: Who,
+    /// The managed key that was sent beside a token, if it is not the token's own.
+    beside: Option<KeyId>,
     /// What it is counted as.
     name: Arc<str>,
     /// Headers for the one behind the gate, by the rule.
@@ -188,18 +190,22 @@ impl Gate {
                 Some(managed(demand, verified.await?, CredentialKind::Token)?)
             }
         };
-        let by_key = match presented.key {
-            None => None,
-            Some(key) => {
-                let verified = self.authenticate(Credential::Key(key), address).await?;
-                let verified =
-                    verified.map_err(|denied| Problem::refused(CredentialKind::Key, denied))?;
-                Some(verified)
+        let who = match (by_token, presented.key) {
+            (Some(who), Some(key)) => {
+                let paid = who.key_id();
+                let verified = authority.authenticate_beside(key, address, paid).await;
+                let beside = denied_or(verified)?
+                    .map_err(|denied| Problem::refused(CredentialKind::Key, denied))?
+                    .key_id();
+                let mut passed = passed(policy, demand, who)?;
+                passed.beside = Some(beside).filter(|beside| Some(*beside) != paid);
+                return Ok(passed);
             }
-        };
-        let who = match (by_token, by_key) {
-            (Some(who), _) => who,
-            (None, Some(identity)) => managed(demand, Ok(identity), CredentialKind::Key)?,
+            (Some(who), None) => who,
+            (None, Some(key)) => {
+                let verified = self.authenticate(Credential::Key(key), address).await?;
+                managed(demand, verified, CredentialKind::Key)?
+            }
             (None, None) => anonymous(demand)?,
         };
         passed(policy, demand, who)
@@ -210,11 +216,7 @@ impl Gate {
         credential: Credential<'_>,
         address: IpAddr,
     ) -> Result<Result<Identity, Denied>, Problem> {
-        match self.authority.authenticate(credential, address).await {
-            Ok(identity) => Ok(Ok(identity)),
-            Err(Error::Denied(denied)) => Ok(Err(denied)),
-            Err(error) => Err(error.into()),
-        }
+        denied_or(self.authority.authenticate(credential, address).await)
     }
 
     async fn count(&self, passed: &Passed, asked: &Asked<'_>) -> Result<(), Problem> {
@@ -232,6 +234,9 @@ impl Gate {
                 let served = authority.served_session(session, name, &origin, status);
                 served.await?;
             }
+        }
+        if let Some(key_id) = passed.beside {
+            authority.served(key_id, name, &origin, status).await?;
         }
         Ok(())
     }
@@ -282,11 +287,7 @@ pub(crate) struct Refused {
 impl Passed {
     /// The managed key that was used, itself or through a token, or that seals the session.
     pub fn key_id(&self) -> Option<KeyId> {
-        match &self.who {
-            Who::Anonymous => None,
-            Who::Managed(identity) => Some(identity.key_id()),
-            Who::Session(session) => session.sealed_by().key_id(),
-        }
+        self.who.key_id()
     }
 
     /// What is left of the key's rate limit, if it has one.
@@ -339,6 +340,25 @@ impl Passed {
                 headers.remove(COOKIE);
             }
         }
+    }
+}
+
+impl Who {
+    fn key_id(&self) -> Option<KeyId> {
+        match self {
+            Self::Anonymous => None,
+            Self::Managed(identity) => Some(identity.key_id()),
+            Self::Session(session) => session.sealed_by().key_id(),
+        }
+    }
+}
+
+/// A refusal apart from what went wrong.
+fn denied_or(verified: Result<Identity, Error>) -> Result<Result<Identity, Denied>, Problem> {
+    match verified {
+        Ok(identity) => Ok(Ok(identity)),
+        Err(Error::Denied(denied)) => Ok(Err(denied)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -417,6 +437,7 @@ fn passed(policy: &Policy, demand: Demand<'_>, who: Who) -> Result<Passed, Probl
     Ok(Passed {
         injected: headers.collect::<Result<_, Problem>>()?,
         who,
+        beside: None,
         name: Arc::clone(demand.name()),
         reserved: Arc::clone(policy.injected()),
     })

@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use self::question::{Decision, Question, ask, check, send_bytes, try_check};
 use crate::support::{Call, OTHER_SEAL_KEY, PASSWORD, SEAL_KEY, World, get, settings};
 
-const IDENTITY: [&str; 5] = [
+pub const IDENTITY: [&str; 5] = [
     "x-auth-kind",
     "x-auth-key-id",
     "x-auth-subject",
