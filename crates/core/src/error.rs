@@ -118,6 +118,8 @@ pub enum Reason {
     MissingPermission(String),
     /// Only an administrator's key may.
     NotAdmin,
+    /// What it tells of itself contradicts itself, or can be read in several ways.
+    AmbiguousRequest,
     /// The policy lets nobody pass there.
     RouteClosed,
     /// The policy takes credentials of other kinds there.
@@ -217,6 +219,7 @@ impl Reason {
             Self::InvalidToken(slug) => slug,
             Self::MissingPermission(_) => "missing_permission",
             Self::NotAdmin => "not_admin",
+            Self::AmbiguousRequest => "ambiguous_request",
             Self::RouteClosed => "route_closed",
             Self::CredentialKindNotAllowed => "credential_kind_not_allowed",
             Self::RouteEnvironment => "route_environment",

@@ -90,6 +90,9 @@ pub enum Problem {
         /// What is wrong with it, and what would be right.
         message: String,
     },
+    /// A request at a gate of which it cannot be said what it is: the field at fault, what is wrong with
+    /// it, and the refusal.
+    Ambiguous(Cow<'static, str>, String, Denied),
     /// No such thing.
     NotFound(&'static str),
     /// No route with this method.
@@ -126,6 +129,18 @@ impl Problem {
             field: field.into(),
             message: message.to_string(),
         }
+    }
+
+    /// A [`Problem::Ambiguous`] from whatever describes itself.
+    pub(crate) fn ambiguous(
+        field: impl Into<Cow<'static, str>>,
+        message: impl fmt::Display,
+    ) -> Self {
+        let denied = Denied {
+            reason: Reason::AmbiguousRequest,
+            key_id: None,
+        };
+        Self::Ambiguous(field.into(), message.to_string(), denied)
     }
 
     /// A refused credential; what was refused for another reason keeps that reason's answer.
@@ -176,7 +191,7 @@ impl Problem {
                 Reason::OwnKey => "own_key",
                 _ => "permission_denied",
             },
-            Self::Invalid { .. } => "invalid_request",
+            Self::Invalid { .. } | Self::Ambiguous(..) => "invalid_request",
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
@@ -207,7 +222,9 @@ impl Problem {
                 | Reason::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
                 _ => StatusCode::FORBIDDEN,
             },
-            Self::Invalid { .. } | Self::UnsupportedTokenType => StatusCode::BAD_REQUEST,
+            Self::Invalid { .. } | Self::Ambiguous(..) | Self::UnsupportedTokenType => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -237,7 +254,7 @@ impl Problem {
             Self::WrongSealKey(..) => "Failed to decrypt data with API key".into(),
             Self::LoginRefused(_) => "Invalid username or password".into(),
             Self::Forbidden(denied) => forbidden_message(&denied.reason),
-            Self::Invalid { field, message } => {
+            Self::Invalid { field, message } | Self::Ambiguous(field, message, _) => {
                 redact(&format!("{}: {message}", redact(field))).into()
             }
             Self::NotFound(what) => format!("no such {what}").into(),
@@ -275,6 +292,7 @@ impl Problem {
             | Self::SessionTokenRefused(denied)
             | Self::WrongSealKey(_, denied)
             | Self::LoginRefused(denied)
+            | Self::Ambiguous(_, _, denied)
             | Self::Forbidden(denied) => Some(denied),
             _ => None,
         }
@@ -294,9 +312,20 @@ impl Problem {
 
     /// Fills an answer in; headers that it has already stay. `seal_key` is the header of seal keys.
     pub(crate) fn write(&self, response: &mut Response, request_id: &str, seal_key: &HeaderName) {
+        self.write_with(response, self.message(), request_id, seal_key);
+    }
+
+    /// As [`Self::write`], with another message.
+    pub(crate) fn write_with(
+        &self,
+        response: &mut Response,
+        message: Cow<'_, str>,
+        request_id: &str,
+        seal_key: &HeaderName,
+    ) {
         let envelope = Envelope {
             error: self.slug(),
-            message: self.message(),
+            message,
             status_code: self.status().as_u16(),
             request_id,
         };
@@ -309,6 +338,9 @@ impl Problem {
         self.add_headers(headers, seal_key);
     }
 }
+
+/// What a caller hears whom the policy lets not pass.
+pub(crate) const DENIED: &str = "This request may not pass";
 
 const fn missing_message(wanted: Option<CredentialKind>) -> &'static str {
     match wanted {
@@ -348,7 +380,7 @@ fn forbidden_message(reason: &Reason) -> Cow<'static, str> {
         Reason::RouteClosed
         | Reason::CredentialKindNotAllowed
         | Reason::RouteEnvironment
-        | Reason::MissingValue(_) => "This request may not pass".into(),
+        | Reason::MissingValue(_) => DENIED.into(),
         _ => "This key may not do this".into(),
     }
 }

@@ -162,6 +162,38 @@ impl Authority {
             .await
     }
 
+    /// As [`Self::authenticate`], a managed key beside another credential of the same request. `paid`:
+    /// the key of that one, whose limit has been charged; that of this one is charged too unless they
+    /// share it.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub async fn authenticate_beside(
+        &self,
+        key: &str,
+        address: IpAddr,
+        paid: Option<KeyId>,
+    ) -> Result<Identity, Error> {
+        let now = self.now();
+        self.ensure_fresh(now).await?;
+        let paid = paid.and_then(|key_id| self.ring.held(key_id));
+        let verify = || {
+            let held = self.verify_key(key)?;
+            self.check_held(&held, address, now)?;
+            let is_paid = |paid: &Held| paid.limited_as() == held.limited_as();
+            let allowance = match &paid {
+                Some(paid) if is_paid(paid) => None,
+                _ => self.rates.spend(&held)?,
+            };
+            Ok(Identity {
+                held,
+                token: None,
+                allowance,
+            })
+        };
+        self.settle(now, verify).await
+    }
+
     /// Verifies a credential from memory; nothing if the store has to be asked first. Nothing was
     /// counted then.
     pub fn authenticate_now(

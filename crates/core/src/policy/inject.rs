@@ -1,6 +1,7 @@
 //! What a rule adds to a request for the service behind: headers, with values of who calls in them.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -58,6 +59,36 @@ enum Source {
     Subject,
     /// `{key_id}`: the managed key's identifier.
     KeyId,
+}
+
+/// The names of what rules add.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InjectedNames {
+    headers: BTreeSet<String>,
+    cookies: BTreeSet<Box<str>>,
+}
+
+impl InjectedNames {
+    pub(super) fn of<'i>(injections: impl Iterator<Item = &'i Injection>) -> Self {
+        let mut names = Self::default();
+        for injection in injections {
+            match &injection.cookie {
+                Some(cookie) => names.cookies.insert(cookie.clone()),
+                None => names.headers.insert(injection.name.to_ascii_lowercase()),
+            };
+        }
+        names
+    }
+
+    /// Headers other than `Cookie`, in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(String::as_str)
+    }
+
+    /// Cookies, as the rules spell them.
+    pub fn cookies(&self) -> impl Iterator<Item = &str> + Clone {
+        self.cookies.iter().map(|name| &**name)
+    }
 }
 
 /// What is known of who calls.
@@ -241,8 +272,9 @@ fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err("does not begin with the name of a header and a colon".to_owned());
     }
-    // Some servers do not tell the two characters apart.
-    let folded = name.to_ascii_lowercase().replace('_', "-");
+    // Some servers do not tell marks apart.
+    let folded = name.to_ascii_lowercase();
+    let folded = folded.replace(|mark: char| !mark.is_ascii_alphanumeric(), "-");
     if OF_THE_MESSAGE.contains(&&*folded) {
         return Err("is about the message itself, and is for the proxy to set".to_owned());
     }

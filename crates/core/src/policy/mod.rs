@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use self::explain::{Explanation, Misfit, ReadAs};
 pub use self::handle::PolicyHandle;
-pub use self::inject::Known;
+pub use self::inject::{InjectedNames, Known};
 use self::methods::{Method, Names};
 use self::path::Segments;
 use self::pattern::Fit;
@@ -39,6 +39,7 @@ pub const MAX_RULES: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Policy {
     rules: Box<[Rule]>,
+    injected: Arc<InjectedNames>,
     /// The environment of this server.
     environment: Environment,
     /// What requests are counted as that no rule is about, by their method.
@@ -50,6 +51,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             rules: Box::default(),
+            injected: Arc::default(),
             environment: Environment::default(),
             default_names: Names::of("*"),
         }
@@ -80,7 +82,9 @@ impl Policy {
                 return Err((place, unreachable(earlier)));
             }
         }
+        let injections = rules.iter().flat_map(Rule::injections);
         Ok(Self {
+            injected: Arc::new(InjectedNames::of(injections)),
             rules: rules.into(),
             environment,
             ..Self::default()
@@ -95,6 +99,11 @@ impl Policy {
     /// The rules, in the order in which they are looked at.
     pub const fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// What any of the rules adds to requests: on no request is it the client's to say.
+    pub const fn injected(&self) -> &Arc<InjectedNames> {
+        &self.injected
     }
 
     /// What a request needs: its method as it is spelled, its path as the client sent it without the

@@ -36,6 +36,8 @@ fn what_is_not_honoured_is_stopped_and_told_in_the_envelope() {
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         let envelope = answer.json();
         assert_eq!(envelope["error"], slug);
+        let is_denied = envelope["message"] == "This request may not pass";
+        assert_eq!(is_denied, status == 403, "{envelope}");
         let id = envelope["request_id"].as_str();
         assert_eq!(id, answer.header("x-request-id"));
         assert_eq!(answer.header("www-authenticate").is_some(), status == 401);
@@ -266,7 +268,8 @@ fn a_head_request_is_answered_with_the_length_and_no_body() {
 #[test]
 fn a_body_that_was_refused_is_never_taken_for_the_next_request() {
     let site = Site::start();
-    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: app\r\n\r\n";
+    let key = &site.key.api_key;
+    let smuggled = format!("GET /smuggled HTTP/1.1\r\nHost: app\r\nX-API-Key: {key}\r\n\r\n");
     for length in [smuggled.len(), smuggled.len() + 200_000] {
         let mut client = site.connect();
         let head = format!("POST / HTTP/1.1\r\nHost: app\r\nContent-Length: {length}\r\n\r\n");
@@ -274,7 +277,6 @@ fn a_body_that_was_refused_is_never_taken_for_the_next_request() {
         let refusal = client.read_head().expect("an answer");
         assert!(refusal.starts_with("HTTP/1.1 401 "), "{refusal}");
         client.read_body(&refusal);
-        let key = &site.key.api_key;
         let next = format!(
             "GET /next HTTP/1.1\r\nHost: app\r\nConnection: close\r\nX-API-Key: {key}\r\n\r\n"
         );

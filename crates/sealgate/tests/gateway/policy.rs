@@ -91,8 +91,18 @@ fn a_portals_cookie_lives_in_the_session_and_reaches_the_portal() {
     assert_eq!(header(&head, "x-auth-subject"), Some("ada"));
     assert!(!head.contains("forged"), "{head}");
 
-    // Elsewhere there is no such cookie, and a key has none.
-    site.request("GET", "/orders").send().expect(200);
+    // Elsewhere nobody says what the rule says, and a key has no such cookie.
+    let request = site.request("GET", "/orders");
+    let request = request.header("X-Portal-User", "forged");
+    let request = request.header("X.Portal_User", "forged");
+    let request = request.header("Cookie", "theme=dark; portal=forged");
+    request.send().expect(200);
+    let head = site.service.head();
+    assert_eq!(header(&head, "cookie"), Some("theme=dark"));
+    assert_eq!(header(&head, "x-portal-user"), None);
+    assert!(!head.contains("forged"), "{head}");
+    let request = site.request("GET", "/orders");
+    request.header("Cookie", "portal=forged").send().expect(200);
     assert_eq!(header(&site.service.head(), "cookie"), None);
     site.request("GET", "/portal/timetable").send().expect(403);
     assert!(site.service.heads().is_empty());

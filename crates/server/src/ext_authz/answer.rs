@@ -9,13 +9,13 @@ use envoy_types::ext_authz::v3::pb::{
 };
 use envoy_types::pb::envoy::config::core::v3::HeaderValue as EnvoyHeader;
 use envoy_types::pb::google::rpc;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tonic::Code;
 
 use super::question::Question;
 use crate::error::Problem;
-use crate::gate::{Gate, Passed, Refused};
+use crate::gate::{Cookies, Gate, Passed, Refused, is_spelling_of};
 use crate::layer::arrival::REQUEST_ID;
 use crate::layer::rate_limit;
 
@@ -26,6 +26,9 @@ pub(super) fn let_through(
     passed: &Passed,
 ) -> Result<CheckResponse, Problem> {
     let mut headers = HeaderMap::with_capacity(8);
+    if let Cookies::These(line) = passed.cookies(&question.headers) {
+        headers.insert(COOKIE, line);
+    }
     headers.extend(passed.injected(&question.headers));
     gate.write_identity(passed, &mut headers)?;
     let mut limit = HeaderMap::new();
@@ -36,7 +39,7 @@ pub(super) fn let_through(
         status: Some(status(Code::Ok)),
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             // Envoy removes after it has set.
-            headers_to_remove: to_remove(gate, question, &headers),
+            headers_to_remove: to_remove(gate, question, passed, &headers),
             headers: options(&headers)?,
             response_headers_to_add: options(&limit)?,
             ..OkHttpResponse::default()
@@ -45,15 +48,35 @@ pub(super) fn let_through(
     })
 }
 
-/// The credentials, unless the rule puts others in their place, and what could be taken for a header of
-/// ours.
-fn to_remove(gate: &Gate, question: &Question<'_>, headers: &HeaderMap) -> Vec<String> {
-    let credentials = gate.credential_headers().into_iter();
-    credentials
-        .filter(|name| !headers.contains_key(name))
-        .map(|name| name.as_str().to_owned())
-        .chain(question.lookalikes.iter().map(|&name| name.to_owned()))
-        .collect()
+/// The credentials and what other rules add, unless the rule puts something in their place, and what
+/// could be taken for a header of ours.
+fn to_remove(
+    gate: &Gate,
+    question: &Question<'_>,
+    passed: &Passed,
+    headers: &HeaderMap,
+) -> Vec<String> {
+    let credentials = gate.credential_headers();
+    let identity = gate.identity_headers().names().into_iter();
+    let ours = identity.chain(&credentials).map(HeaderName::as_str);
+    let ours: Vec<&str> = ours.chain(passed.reserved()).collect();
+    let unsaid = credentials.iter().map(HeaderName::as_str);
+    let unsaid = unsaid.chain(passed.reserved());
+    let lookalikes = question.names().filter(|name| {
+        let is_lookalike = |known: &&str| is_spelling_of(name, known);
+        ours.iter().any(is_lookalike)
+    });
+    let mut names: Vec<String> = unsaid
+        .chain(lookalikes)
+        .filter(|name| !headers.contains_key(*name))
+        .map(str::to_ascii_lowercase)
+        .collect();
+    if passed.cookies(&question.headers) == Cookies::Nothing && !headers.contains_key(COOKIE) {
+        names.push(COOKIE.as_str().to_owned());
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Answer the client with this.

@@ -129,7 +129,7 @@ impl ExtAuthz {
             Ok((answer, key_id)) => (answer, key_id, StatusCode::OK),
             Err(refused) => {
                 let status = refused.problem.status();
-                (self.turn_away(&question.asked(), &refused), None, status)
+                (answer::turn_away(gate, &refused), None, status)
             }
         };
         let elapsed = stopwatch.elapsed();
@@ -156,6 +156,7 @@ impl ExtAuthz {
         stopwatch: Stopwatch,
     ) -> CheckResponse {
         let asked = Asked {
+            route: ROUTE,
             // gRPC's own.
             method: &Method::POST,
             path: None,
@@ -165,23 +166,6 @@ impl ExtAuthz {
         let refused = self.server.gate.refuse(&asked, problem);
         let status = refused.problem.status();
         self.meter.record(asked.method, status, stopwatch.elapsed());
-        self.turn_away(&asked, &refused)
-    }
-
-    fn turn_away(&self, asked: &Asked<'_>, refused: &Refused) -> CheckResponse {
-        let Refused {
-            problem,
-            request_id,
-        } = refused;
-        if problem.denied().is_none() && problem.detail().is_none() {
-            tracing::warn!(
-                error = problem.slug(),
-                message = %problem.message(),
-                address = %asked.address,
-                %request_id,
-                "answered without a body"
-            );
-        }
-        answer::turn_away(&self.server.gate, refused)
+        answer::turn_away(&self.server.gate, &refused)
     }
 }

@@ -8,6 +8,7 @@ use http::header::{COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
+use super::ROUTE;
 use crate::app::Server;
 use crate::error::Problem;
 use crate::gate::Asked;
@@ -22,19 +23,25 @@ pub(super) struct Question<'a> {
     pub headers: HeaderMap,
     /// The client's address.
     pub address: IpAddr,
-    /// Headers that are not what they look like to many a service: see [`Reader::is_lookalike`].
-    pub lookalikes: Vec<&'a str>,
+    http: &'a HttpRequest,
 }
 
 impl Question<'_> {
     /// As the gate wants it.
     pub fn asked(&self) -> Asked<'_> {
         Asked {
+            route: ROUTE,
             method: &self.method,
             path: self.path,
             headers: &self.headers,
             address: self.address,
         }
+    }
+
+    /// The names of the client's headers, pseudo-headers left out.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = lines(self.http).map(|(name, _, _)| name);
+        names.filter(|name| !name.starts_with(':'))
     }
 }
 
@@ -42,8 +49,6 @@ impl Question<'_> {
 pub(super) struct Reader {
     /// What credentials come in.
     credentials: [HeaderName; 3],
-    /// What no client may send to the one behind Envoy: names in lower case.
-    reserved: Vec<HeaderName>,
     trusted_proxies: Vec<IpNet>,
 }
 
@@ -53,11 +58,8 @@ const OTHERS: [HeaderName; 3] = [FORWARDED_FOR, USER_AGENT, COOKIE];
 
 impl Reader {
     pub fn new(server: &Server) -> Self {
-        let credentials = server.gate.credential_headers();
-        let identity = server.gate.identity_headers().names();
         Self {
-            reserved: identity.into_iter().chain(&credentials).cloned().collect(),
-            credentials,
+            credentials: server.gate.credential_headers(),
             trusted_proxies: server.http.trusted_proxies.clone(),
         }
     }
@@ -69,16 +71,13 @@ impl Reader {
     pub fn read<'a>(&self, request: &'a CheckRequest) -> Result<Question<'a>, Problem> {
         let attributes = request.attributes.as_ref();
         let http = attributes.and_then(|it| it.request.as_ref()?.http.as_ref());
-        let http = http.ok_or_else(|| Problem::invalid("attributes.request.http", "is missing"))?;
+        let http =
+            http.ok_or_else(|| Problem::ambiguous("attributes.request.http", "is missing"))?;
         let method = Method::from_bytes(http.method.as_bytes())
-            .map_err(|_| Problem::invalid("method", "it is no method of HTTP"))?;
+            .map_err(|_| Problem::ambiguous("method", "it is no method of HTTP"))?;
         let path = read_path(&http.path)?;
         let mut headers = HeaderMap::with_capacity(4);
-        let mut lookalikes = Vec::new();
         for (name, value, form) in lines(http) {
-            if self.is_lookalike(name) {
-                lookalikes.push(name);
-            }
             self.read_line(name, value, form, &mut headers)?;
         }
         let address = client_address(source(request), &headers, &self.trusted_proxies);
@@ -87,7 +86,7 @@ impl Reader {
             path,
             headers,
             address,
-            lookalikes,
+            http,
         })
     }
 
@@ -111,27 +110,6 @@ impl Reader {
             headers.append(name, header_value(name, value)?);
         }
         Ok(())
-    }
-
-    /// Whether a header has an underscore where one of ours has a hyphen: to a service behind a gateway
-    /// interface such as CGI (RFC 3875 section 4.1.18) both are the same.
-    fn is_lookalike(&self, name: &str) -> bool {
-        let folded = |byte: u8| match byte {
-            b'_' => b'-',
-            _ => byte.to_ascii_lowercase(),
-        };
-        let is_like = |reserved: &HeaderName| {
-            reserved.as_str().len() == name.len()
-                && name
-                    .bytes()
-                    .map(folded)
-                    .eq(reserved.as_str().bytes().map(folded))
-        };
-        name.contains('_')
-            && self
-                .reserved
-                .iter()
-                .any(|it| it.as_str() != name && is_like(it))
     }
 }
 
@@ -159,7 +137,7 @@ fn lines(http: &HttpRequest) -> impl Iterator<Item = (&str, &[u8], Form)> {
 
 fn header_value(name: &HeaderName, value: &[u8]) -> Result<HeaderValue, Problem> {
     HeaderValue::from_bytes(value)
-        .map_err(|_| Problem::invalid(name.to_string(), "it has bytes that no header can have"))
+        .map_err(|_| Problem::ambiguous(name.to_string(), "it has bytes that no header can have"))
 }
 
 /// What stands before the query. A `CONNECT` has no path (RFC 9113 section 8.5).
@@ -168,7 +146,7 @@ fn read_path(target: &str) -> Result<Option<&str>, Problem> {
         return Ok(None);
     }
     if !target.starts_with('/') && target != "*" {
-        return Err(Problem::invalid(
+        return Err(Problem::ambiguous(
             "path",
             "it must be a path, which begins with a slash",
         ));

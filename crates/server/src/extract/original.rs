@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::error::Problem;
-use crate::gate::Asked;
+use crate::gate::{Asked, forward_auth};
 
 /// The method, and the path with the query, as Traefik and Caddy tell them.
 const FORWARDED_METHOD: &str = "x-forwarded-method";
@@ -44,7 +44,7 @@ impl<'a> OriginalRequest<'a> {
             };
             if told[place].replace(value).is_some() {
                 let message = "is there more than once";
-                return Err(Problem::invalid(name.to_string(), message));
+                return Err(Problem::ambiguous(name.to_string(), message));
             }
         }
         let path = match agreed([FORWARDED_URI, ORIGINAL_URI], uris)? {
@@ -61,6 +61,7 @@ impl<'a> OriginalRequest<'a> {
     /// As the gate wants it.
     pub fn asked<'b>(&'b self, headers: &'b HeaderMap, address: IpAddr) -> Asked<'b> {
         Asked {
+            route: forward_auth::PATH,
             method: &self.method,
             path: self.path,
             headers,
@@ -81,7 +82,7 @@ fn agreed<'a>(
         [Some(one), Some(other)] if one == other => Ok(Some((names[0], one))),
         [Some(_), Some(_)] => {
             let message = format!("says something else than {}", names[0]);
-            Err(Problem::invalid(names[1], message))
+            Err(Problem::ambiguous(names[1], message))
         }
     }
 }
@@ -89,7 +90,7 @@ fn agreed<'a>(
 /// A method is as it is spelled: `get` is not `GET` (RFC 9110 section 9.1), and not safe.
 fn parse_method(name: &'static str, value: &HeaderValue) -> Result<Method, Problem> {
     Method::from_bytes(value.as_bytes())
-        .map_err(|_| Problem::invalid(name, "it is no method of HTTP"))
+        .map_err(|_| Problem::ambiguous(name, "it is no method of HTTP"))
 }
 
 /// What stands before the query. Bytes that are no text make it none.
@@ -97,7 +98,7 @@ fn read_path<'a>(name: &'static str, value: &'a HeaderValue) -> Result<Option<&'
     let uri = value.as_bytes();
     if !uri.starts_with(b"/") && uri != b"*" {
         let message = "it must be a path, which begins with a slash";
-        return Err(Problem::invalid(name, message));
+        return Err(Problem::ambiguous(name, message));
     }
     let end = uri.iter().position(|byte| *byte == b'?');
     Ok(std::str::from_utf8(&uri[..end.unwrap_or(uri.len())]).ok())

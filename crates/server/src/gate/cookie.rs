@@ -1,26 +1,70 @@
-//! Cookies that a rule adds, among those of the client.
+//! Cookies that rules add, among those of the client.
 
 use http::HeaderValue;
 
-/// The header `Cookie` for the one behind the gate: the client's cookies but for those that could be
-/// taken for one of `added`, and `added` itself: one cookie, or several with semicolons between them.
-pub(super) fn with<'a>(
-    sent: impl IntoIterator<Item = &'a HeaderValue>,
-    added: &HeaderValue,
-) -> HeaderValue {
-    let names: Vec<&[u8]> = cookies(added).map(name_of).collect();
-    let mut line = Vec::new();
-    for cookie in sent.into_iter().flat_map(cookies) {
-        if !names.iter().any(|name| mentions(cookie, name)) {
-            line.extend_from_slice(cookie);
-            line.extend_from_slice(b"; ");
+/// What becomes of the client's cookies where no rule adds one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cookies {
+    /// They stay as they were sent.
+    AsSent,
+    /// These stay.
+    These(HeaderValue),
+    /// None stays.
+    Nothing,
+}
+
+impl Cookies {
+    /// The client's cookies but for those that could be taken for one of `names`.
+    pub(super) fn without<'a, 'n>(
+        sent: impl IntoIterator<Item = &'a HeaderValue>,
+        names: impl Iterator<Item = &'n str> + Clone,
+    ) -> Self {
+        if names.clone().next().is_none() {
+            return Self::AsSent;
+        }
+        let (line, are_all) = kept(sent, names);
+        if are_all {
+            return Self::AsSent;
+        }
+        match HeaderValue::from_bytes(line.strip_suffix(SEPARATOR).unwrap_or_default()) {
+            Ok(line) if !line.is_empty() => Self::These(line),
+            _ => Self::Nothing,
         }
     }
+}
+
+const SEPARATOR: &[u8] = b"; ";
+
+/// The header `Cookie` for the one behind the gate: the client's cookies but for those that could be
+/// taken for one of `names`, and `added`: one cookie, or several with semicolons between them.
+pub(super) fn with<'a, 'n>(
+    sent: impl IntoIterator<Item = &'a HeaderValue>,
+    names: impl Iterator<Item = &'n str> + Clone,
+    added: &HeaderValue,
+) -> HeaderValue {
+    let (mut line, _) = kept(sent, names);
     line.extend_from_slice(added.as_bytes());
     // The parts were headers, and so is what they are put together to.
     let mut line = HeaderValue::from_maybe_shared(line).unwrap_or_else(|_| added.clone());
     line.set_sensitive(added.is_sensitive());
     line
+}
+
+/// The cookies that stay, with a separator after each, and whether all do.
+fn kept<'a, 'n>(
+    sent: impl IntoIterator<Item = &'a HeaderValue>,
+    names: impl Iterator<Item = &'n str> + Clone,
+) -> (Vec<u8>, bool) {
+    let (mut line, mut are_all) = (Vec::new(), true);
+    for cookie in sent.into_iter().flat_map(cookies) {
+        if is_one_of(cookie, names.clone()) {
+            are_all = false;
+        } else {
+            line.extend_from_slice(cookie);
+            line.extend_from_slice(SEPARATOR);
+        }
+    }
+    (line, are_all)
 }
 
 fn cookies(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
@@ -29,10 +73,8 @@ fn cookies(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     cookies.filter(|cookie| !cookie.is_empty())
 }
 
-/// What stands before the equals sign, without the spaces that some servers overlook there.
-fn name_of(cookie: &[u8]) -> &[u8] {
-    let end = cookie.iter().position(|byte| *byte == b'=');
-    cookie[..end.unwrap_or(cookie.len())].trim_ascii()
+fn is_one_of<'n>(cookie: &[u8], mut names: impl Iterator<Item = &'n str>) -> bool {
+    names.any(|name| mentions(cookie, name.as_bytes()))
 }
 
 /// Whether some server could see a cookie of that name in it. Servers differ: for some a comma or a
@@ -56,7 +98,8 @@ mod tests {
 
     fn line(sent: &[&'static str], added: &'static str) -> String {
         let sent: Vec<_> = sent.iter().copied().map(HeaderValue::from_static).collect();
-        let line = with(&sent, &HeaderValue::from_static(added));
+        let names = added.split("; ").map(|it| it.split('=').next().unwrap());
+        let line = with(&sent, names, &HeaderValue::from_static(added));
         line.to_str().unwrap().to_owned()
     }
 
@@ -90,9 +133,24 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_that_another_rule_adds_goes_where_none_is_added() {
+        let these = |line| Cookies::These(HeaderValue::from_static(line));
+        for (sent, expected) in [
+            (&[][..], Cookies::AsSent),
+            (&["theme=dark", "portals=z"], Cookies::AsSent),
+            (&["portal=forged"], Cookies::Nothing),
+            (&["a=1;portal=forged", "b=2"], these("a=1; b=2")),
+        ] {
+            let sent: Vec<_> = sent.iter().copied().map(HeaderValue::from_static).collect();
+            let names = ["portal", "other"].into_iter();
+            assert_eq!(Cookies::without(&sent, names), expected, "{sent:?}");
+        }
+    }
+
+    #[test]
     fn a_sealed_value_stays_one_that_no_log_shows() {
         let mut added = HeaderValue::from_static("portal=ours");
         added.set_sensitive(true);
-        assert!(with(&[], &added).is_sensitive());
+        assert!(with(&[], ["portal"].into_iter(), &added).is_sensitive());
     }
 }

@@ -9,10 +9,11 @@ use std::net::IpAddr;
 use axum::body::Body;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response};
 use sealgate_core::clock::Stopwatch;
 use tracing::Level;
 
+use super::identity::NOTHING;
 use super::{Asked, Gate, Passed, Refused};
 use crate::app::Server;
 use crate::error::Problem;
@@ -69,6 +70,7 @@ impl ForwardAuth<'_> {
     /// A question that contradicts itself.
     fn misread(self, request: &Parts, address: IpAddr, problem: Problem) -> Refused {
         let asked = Asked {
+            route: PATH,
             method: &request.method,
             path: None,
             headers: &request.headers,
@@ -84,7 +86,7 @@ impl ForwardAuth<'_> {
         decided: Result<Response<Body>, Refused>,
         stopwatch: Stopwatch,
     ) -> Response<Body> {
-        let response = decided.unwrap_or_else(|refused| self.turn_away(&refused, address));
+        let response = decided.unwrap_or_else(|refused| self.turn_away(&refused));
         let (elapsed, status) = (stopwatch.elapsed(), response.status());
         self.0.verify_meter.record(&request.method, status, elapsed);
         // The proxy has a log of the requests themselves.
@@ -104,6 +106,9 @@ impl ForwardAuth<'_> {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         headers.reserve(8);
+        for name in passed.reserved().filter_map(|name| name.parse().ok()) {
+            headers.insert::<HeaderName>(name, NOTHING);
+        }
         self.gate()
             .write_identity(passed, headers)
             .map_err(|problem| self.gate().refuse(asked, problem))?;
@@ -115,20 +120,11 @@ impl ForwardAuth<'_> {
         Ok(response)
     }
 
-    fn turn_away(self, refused: &Refused, address: IpAddr) -> Response<Body> {
+    fn turn_away(self, refused: &Refused) -> Response<Body> {
         let Refused {
             problem,
             request_id,
         } = refused;
-        if problem.denied().is_none() && problem.detail().is_none() {
-            tracing::warn!(
-                error = problem.slug(),
-                message = %problem.message(),
-                %address,
-                %request_id,
-                "answered without a body"
-            );
-        }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = problem.status();
         let headers = response.headers_mut();

@@ -37,7 +37,7 @@ impl Default for IdentityHeaders {
 
 /// What stands in a header that has nothing to say. None is ever left out or empty: a proxy that copies
 /// what is there would let the client's own header stand.
-const NOTHING: HeaderValue = HeaderValue::from_static("-");
+pub(super) const NOTHING: HeaderValue = HeaderValue::from_static("-");
 
 impl IdentityHeaders {
     /// All names.

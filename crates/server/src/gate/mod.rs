@@ -5,11 +5,14 @@
 //! - [`forward_auth`]: for reverse proxies that ask over HTTP
 //! - [`identity`]: the headers in which the one behind the gate hears who calls
 //! - [`meter`]: how often, how long
+//! - [`spelling`]: names of headers that a service may take for one another
+//! - [`cookie`]: cookies that rules add, among those of the client
 
 mod cookie;
 pub(crate) mod forward_auth;
 mod identity;
 mod meter;
+mod spelling;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,10 +23,13 @@ use sealgate_core::authority::{Allowance, Authority, Credential, Identity, Sessi
 use sealgate_core::clock::Timestamp;
 use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::key::KeyId;
-use sealgate_core::policy::{Demand, Known, Policy, PolicyHandle, Undecided};
+use sealgate_core::policy::{Demand, InjectedNames, Known, Policy, PolicyHandle, Undecided};
 
+pub(crate) use self::cookie::Cookies;
 pub use self::identity::IdentityHeaders;
 pub(crate) use self::meter::Meter;
+pub(crate) use self::spelling::is_spelling_of;
+use self::spelling::remove_spellings;
 use crate::app::HttpSettings;
 use crate::error::{CredentialKind, Problem};
 use crate::extract::{Presented, is_session_token, seal_key_of};
@@ -42,6 +48,8 @@ pub(crate) struct Gate {
 /// A request that is asked about.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
+    /// Which gate is asked, for the logs.
+    pub route: &'static str,
     /// The client's method.
     pub method: &'a Method,
     /// The path as the client sent it, without the query; none if nobody told it.
@@ -55,10 +63,14 @@ pub(crate) struct Asked<'a> {
 /// A request that may go through.
 pub(crate) struct Passed {
     who: Who,
+    /// The managed key that was sent beside a token, if it is not the token's own.
+    beside: Option<KeyId>,
     /// What it is counted as.
     name: Arc<str>,
     /// Headers for the one behind the gate, by the rule.
     injected: Vec<(HeaderName, HeaderValue)>,
+    /// What any rule of the policy adds.
+    reserved: Arc<InjectedNames>,
 }
 
 /// Who sends a request that may go through.
@@ -159,7 +171,7 @@ impl Gate {
                 managed(demand, verified, CredentialKind::Token)?
             }
         };
-        passed(demand, who).map(Some)
+        passed(policy, demand, who).map(Some)
     }
 
     /// With the store's help where it is needed. All credentials of a request have to be honoured, and
@@ -179,21 +191,25 @@ impl Gate {
                 Some(managed(demand, verified.await?, CredentialKind::Token)?)
             }
         };
-        let by_key = match presented.key {
-            None => None,
-            Some(key) => {
-                let verified = self.authenticate(Credential::Key(key), address).await?;
-                let verified =
-                    verified.map_err(|denied| Problem::refused(CredentialKind::Key, denied))?;
-                Some(verified)
+        let who = match (by_token, presented.key) {
+            (Some(who), Some(key)) => {
+                let paid = who.key_id();
+                let verified = authority.authenticate_beside(key, address, paid).await;
+                let beside = denied_or(verified)?
+                    .map_err(|denied| Problem::refused(CredentialKind::Key, denied))?
+                    .key_id();
+                let mut passed = passed(policy, demand, who)?;
+                passed.beside = Some(beside).filter(|beside| Some(*beside) != paid);
+                return Ok(passed);
             }
-        };
-        let who = match (by_token, by_key) {
-            (Some(who), _) => who,
-            (None, Some(identity)) => managed(demand, Ok(identity), CredentialKind::Key)?,
+            (Some(who), None) => who,
+            (None, Some(key)) => {
+                let verified = self.authenticate(Credential::Key(key), address).await?;
+                managed(demand, verified, CredentialKind::Key)?
+            }
             (None, None) => anonymous(demand)?,
         };
-        passed(demand, who)
+        passed(policy, demand, who)
     }
 
     async fn authenticate(
@@ -201,11 +217,7 @@ impl Gate {
         credential: Credential<'_>,
         address: IpAddr,
     ) -> Result<Result<Identity, Denied>, Problem> {
-        match self.authority.authenticate(credential, address).await {
-            Ok(identity) => Ok(Ok(identity)),
-            Err(Error::Denied(denied)) => Ok(Err(denied)),
-            Err(error) => Err(error.into()),
-        }
+        denied_or(self.authority.authenticate(credential, address).await)
     }
 
     async fn count(&self, passed: &Passed, asked: &Asked<'_>) -> Result<(), Problem> {
@@ -223,6 +235,9 @@ impl Gate {
                 let served = authority.served_session(session, name, &origin, status);
                 served.await?;
             }
+        }
+        if let Some(key_id) = passed.beside {
+            authority.served(key_id, name, &origin, status).await?;
         }
         Ok(())
     }
@@ -273,11 +288,7 @@ pub(crate) struct Refused {
 impl Passed {
     /// The managed key that was used, itself or through a token, or that seals the session.
     pub fn key_id(&self) -> Option<KeyId> {
-        match &self.who {
-            Who::Anonymous => None,
-            Who::Managed(identity) => Some(identity.key_id()),
-            Who::Session(session) => session.sealed_by().key_id(),
-        }
+        self.who.key_id()
     }
 
     /// What is left of the key's rate limit, if it has one.
@@ -294,12 +305,61 @@ impl Passed {
     pub fn injected(&self, client: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
         let place = |(name, value): &(HeaderName, HeaderValue)| {
             let value = match *name {
-                COOKIE => cookie::with(client.get_all(COOKIE), value),
+                COOKIE => {
+                    let names = self.reserved.cookies();
+                    cookie::with(client.get_all(COOKIE), names, value)
+                }
                 _ => value.clone(),
             };
             (name.clone(), value)
         };
         self.injected.iter().map(place).collect()
+    }
+
+    /// The headers that some rule adds, in lower case: no client may send them, whichever rule decides.
+    /// `Cookie` is not among them.
+    pub fn reserved(&self) -> impl Iterator<Item = &str> {
+        self.reserved.headers()
+    }
+
+    /// What becomes of the client's cookies, if the rule adds none: those that another rule adds go.
+    pub fn cookies(&self, client: &HeaderMap) -> Cookies {
+        Cookies::without(client.get_all(COOKIE), self.reserved.cookies())
+    }
+
+    /// Removes what the client says in place of a rule.
+    pub fn remove_forged(&self, headers: &mut HeaderMap) {
+        for name in self.reserved() {
+            remove_spellings(headers, name);
+        }
+        match self.cookies(headers) {
+            Cookies::AsSent => {}
+            Cookies::These(line) => {
+                headers.insert(COOKIE, line);
+            }
+            Cookies::Nothing => {
+                headers.remove(COOKIE);
+            }
+        }
+    }
+}
+
+impl Who {
+    fn key_id(&self) -> Option<KeyId> {
+        match self {
+            Self::Anonymous => None,
+            Self::Managed(identity) => Some(identity.key_id()),
+            Self::Session(session) => session.sealed_by().key_id(),
+        }
+    }
+}
+
+/// A refusal apart from what went wrong.
+fn denied_or(verified: Result<Identity, Error>) -> Result<Result<Identity, Denied>, Problem> {
+    match verified {
+        Ok(identity) => Ok(Ok(identity)),
+        Err(Error::Denied(denied)) => Ok(Err(denied)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -308,9 +368,9 @@ fn unanswered<'a>(asked: &'a Asked<'_>, request_id: RequestId) -> Unanswered<'a>
     Unanswered {
         request_id,
         address: asked.address,
-        route: forward_auth::PATH,
+        route: asked.route,
         method: asked.method.as_str(),
-        path: asked.path.unwrap_or(forward_auth::PATH),
+        path: asked.path.unwrap_or(asked.route),
         user_agent: user_agent(asked.headers),
     }
 }
@@ -322,11 +382,11 @@ fn read<'a, 'p>(
 ) -> Result<(Demand<'p>, Presented<'a>), Problem> {
     let demand = policy.decide(asked.method.as_str(), asked.path);
     let demand = demand.map_err(|undecided| match undecided {
-        Undecided::Ambiguous => Problem::invalid(
+        Undecided::Ambiguous => Problem::ambiguous(
             "path",
             "it can be read in several ways, which is not safe here",
         ),
-        Undecided::PathUnknown => Problem::invalid(
+        Undecided::PathUnknown => Problem::ambiguous(
             "path",
             "there are rules for paths, and the proxy does not tell which one is asked for",
         ),
@@ -361,7 +421,7 @@ fn session(demand: Demand<'_>, opened: Result<Session, Error>) -> Result<Who, Pr
     Ok(Who::Session(session))
 }
 
-fn passed(demand: Demand<'_>, who: Who) -> Result<Passed, Problem> {
+fn passed(policy: &Policy, demand: Demand<'_>, who: Who) -> Result<Passed, Problem> {
     let injected = match &who {
         Who::Anonymous => demand.injected(&Known::default()),
         Who::Managed(identity) => demand.injected(&Known::from(identity)),
@@ -378,6 +438,8 @@ fn passed(demand: Demand<'_>, who: Who) -> Result<Passed, Problem> {
     Ok(Passed {
         injected: headers.collect::<Result<_, Problem>>()?,
         who,
+        beside: None,
         name: Arc::clone(demand.name()),
+        reserved: Arc::clone(policy.injected()),
     })
 }

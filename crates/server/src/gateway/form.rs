@@ -19,7 +19,7 @@ pub(super) fn check(request: &mut Parts) -> Result<(), Problem> {
     }
     let path = request.uri.path();
     if !path.starts_with('/') && (path != "*" || request.method != Method::OPTIONS) {
-        return Err(Problem::invalid("path", "it must begin with a slash"));
+        return Err(Problem::ambiguous("path", "it must begin with a slash"));
     }
     unify_host(request)
 }
@@ -34,7 +34,7 @@ fn unify_host(request: &mut Parts) -> Result<(), Problem> {
             |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
         if hosts.any(differs) {
             let message = "it names another host than the request's URI";
-            return Err(Problem::invalid("Host", message));
+            return Err(Problem::ambiguous("Host", message));
         }
         if let Ok(host) = HeaderValue::from_str(authority) {
             request.headers.insert(HOST, host);
@@ -42,7 +42,7 @@ fn unify_host(request: &mut Parts) -> Result<(), Problem> {
     }
     let host = request.headers.get(HOST);
     if host.is_some_and(|host| !host.as_bytes().iter().copied().all(fits_host)) {
-        return Err(Problem::invalid("Host", "it is not the name of a host"));
+        return Err(Problem::ambiguous("Host", "it is not the name of a host"));
     }
     Ok(())
 }

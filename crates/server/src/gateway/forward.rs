@@ -27,7 +27,7 @@ use super::upload::{Progress, Upload};
 use super::upstream::{Failure, Upstream};
 use super::{Gateway, form};
 use crate::app::Server;
-use crate::error::Problem;
+use crate::error::{DENIED, Problem};
 use crate::gate::{Asked, Meter, Passed, Refused};
 use crate::layer::Unanswered;
 use crate::layer::arrival::{REQUEST_ID, client_address};
@@ -112,7 +112,10 @@ impl Forwarder {
             key_id: None,
         };
         if let Err(problem) = form::check(&mut parts) {
-            let refused = self.broken(problem, &visit);
+            let refused = self
+                .server
+                .gate
+                .refuse(&asked(&parts, visit.address), problem);
             return Forwarding::Over(self.turn_away(&refused, &visit));
         }
         let body = Letter::new(body, stall_timeout);
@@ -225,7 +228,12 @@ impl Forwarder {
     fn envelope(&self, problem: &Problem, request_id: RequestId) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         let seal_key = &self.server.http.seal_key_header;
-        problem.write(&mut response, &request_id.to_string(), seal_key);
+        let message = match problem {
+            // What the policy wants is for the operator: a caller is not told.
+            Problem::Forbidden(_) if problem.status() == StatusCode::FORBIDDEN => DENIED.into(),
+            _ => problem.message(),
+        };
+        problem.write_with(&mut response, message, &request_id.to_string(), seal_key);
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, request_id.into());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -255,6 +263,7 @@ impl Forwarder {
 
 fn asked(request: &Parts, address: IpAddr) -> Asked<'_> {
     Asked {
+        route: ROUTE,
         method: &request.method,
         path: Some(request.uri.path()),
         headers: &request.headers,

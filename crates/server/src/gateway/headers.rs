@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::cookie;
 use crate::error::Problem;
-use crate::gate::{Gate, Passed};
+use crate::gate::{Gate, Passed, is_spelling_of};
 
 const FORWARDED: HeaderName = http::header::FORWARDED;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -155,14 +155,10 @@ impl Headers {
         self.remove(headers, is_trusted);
         remove_nominated(headers);
         cookie::join(headers, request.version);
+        passed.remove_forged(headers);
         self.tell_of_client(headers, request.version, sender.peer);
         gate.write_identity(passed, headers)?;
-        for (name, value) in passed.injected(headers) {
-            if name != COOKIE {
-                remove_spellings(headers, &name);
-            }
-            headers.insert(name, value);
-        }
+        headers.extend(passed.injected(headers));
         if sender.is_upgrading {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -183,7 +179,7 @@ impl Headers {
         let watched = self.watched.get(name.as_str().len());
         let mut watched = watched.map_or([].as_slice(), Vec::as_slice).iter();
         watched.any(|(known, fate)| {
-            is_spelling_of(name, known)
+            is_spelling_of(name.as_str(), known.as_str())
                 && match fate {
                     Fate::Removed => true,
                     Fate::Kept => name != known,
@@ -237,26 +233,6 @@ fn remove_nominated(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove(CONNECTION);
-}
-
-/// Removes all spellings of a name that a service may take for the same.
-fn remove_spellings(headers: &mut HeaderMap, of: &HeaderName) {
-    let is_spelling = |name: &&HeaderName| is_spelling_of(name, of);
-    let names: Vec<HeaderName> = headers.keys().filter(is_spelling).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
-}
-
-/// Whether a service may take one name for the other. To those that hear of headers as of variables,
-/// which began with CGI (RFC 3875 section 4.1.18), a hyphen is an underscore, and to some so is any other
-/// mark.
-fn is_spelling_of(name: &HeaderName, known: &HeaderName) -> bool {
-    let (name, known) = (name.as_str().as_bytes(), known.as_str().as_bytes());
-    name.len() == known.len()
-        && name.iter().zip(known).all(|(one, other)| {
-            one == other || !(one.is_ascii_alphanumeric() || other.is_ascii_alphanumeric())
-        })
 }
 
 /// How this server is named where messages tell of their way (RFC 9110 section 7.6.3).

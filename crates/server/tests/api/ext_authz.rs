@@ -1,7 +1,7 @@
 //! `envoy.service.auth.v3.Authorization/Check`: what Envoy hears of each credential, and of questions that
 //! no Envoy puts.
 
-mod question;
+pub mod question;
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use self::question::{Decision, Question, ask, check, send_bytes, try_check};
 use crate::support::{Call, OTHER_SEAL_KEY, PASSWORD, SEAL_KEY, World, get, settings};
 
-const IDENTITY: [&str; 5] = [
+pub const IDENTITY: [&str; 5] = [
     "x-auth-kind",
     "x-auth-key-id",
     "x-auth-subject",

@@ -313,6 +313,17 @@ async fn what_is_told_of_the_request_twice_or_in_two_ways_is_refused() {
         assert_eq!(status(&world, request).await, 400, "{headers:?}");
         assert_eq!(status(&world, with(verify())).await, 400, "{headers:?}");
     }
+    let refusals = world.refusals().await;
+    assert!(refusals.iter().all(|reason| reason == "ambiguous_request"));
+    let request = verify_for("GET").header("X-Original-Method", "GET");
+    let refused = answer(&world, request.key(admin)).await;
+    let event = &world.events().await[0];
+    assert_eq!(
+        (&event["path"], &event["status"]),
+        (&json!(PATH), &json!(400))
+    );
+    assert_eq!(event["details"]["reason"], "ambiguous_request");
+    assert!(refused.headers.contains_key("x-request-id"));
     let agreed = verify_for("GET")
         .header("X-Forwarded-Method", "GET")
         .header("X-Original-URI", "/a?b")

@@ -8,6 +8,7 @@ mod directory;
 mod ext_authz;
 mod forged_tokens;
 mod forward_auth;
+mod gates;
 mod guessing;
 mod input;
 mod introspection;

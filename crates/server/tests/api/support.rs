@@ -14,7 +14,7 @@ use sealgate_core::clock::{Clock, ManualClock, Timestamp};
 use sealgate_core::identity::IdentityProvider;
 use sealgate_core::master::MasterKey;
 use sealgate_core::password::HashingCost;
-use sealgate_core::policy::PolicyHandle;
+use sealgate_core::policy::{Policy, PolicyHandle, Rule, RuleDraft};
 use sealgate_core::random::{Random, SeededRandom};
 use sealgate_core::request::KeyRequest;
 use sealgate_core::secret::Secret;
@@ -42,6 +42,7 @@ pub struct World {
     /// Where Envoy asks.
     pub ext_authz: Router,
     pub authority: Arc<Authority>,
+    pub policy: PolicyHandle,
     pub clock: Arc<ManualClock>,
     /// An administrator's key.
     pub admin: TestKey,
@@ -135,11 +136,12 @@ impl World {
         authority.start().await.unwrap();
         authority.load_keys().await.unwrap();
         let authority = Arc::new(authority);
+        let policy = PolicyHandle::default();
         let app = App {
             authority: authority.clone(),
             http,
             request_ids: RequestIds::new(random, as_clock),
-            policy: PolicyHandle::default(),
+            policy: policy.clone(),
         };
         let admin = KeyRequest {
             name: "admin".to_owned(),
@@ -152,11 +154,20 @@ impl World {
             ext_authz: ext_authz::router(&api(app.clone())),
             router: sealgate_server::router(app),
             authority,
+            policy,
             clock,
             admin: admin.unwrap().into(),
             directory,
             seeds,
         }
+    }
+
+    /// Puts rules in force.
+    pub fn rule(&self, rules: &[RuleDraft]) {
+        let rules = rules.iter().map(|draft| Rule::new(draft).unwrap());
+        let environment = self.authority.settings().environment;
+        self.policy
+            .replace(Policy::new(environment, rules.collect()).unwrap());
     }
 
     /// A key with these permissions.
