@@ -29,7 +29,9 @@ pub(super) fn let_through(
     if let Cookies::These(line) = passed.cookies(&question.headers) {
         headers.insert(COOKIE, line);
     }
-    headers.extend(passed.injected(&question.headers));
+    for (name, value) in passed.injected(&question.headers) {
+        headers.insert(name, value);
+    }
     gate.write_identity(passed, &mut headers)?;
     let mut limit = HeaderMap::new();
     if let Some(allowance) = passed.allowance() {

@@ -112,7 +112,9 @@ impl ForwardAuth<'_> {
         self.gate()
             .write_identity(passed, headers)
             .map_err(|problem| self.gate().refuse(asked, problem))?;
-        headers.extend(passed.injected(asked.headers));
+        for (name, value) in passed.injected(asked.headers) {
+            headers.insert(name, value);
+        }
         if let Some(allowance) = passed.allowance() {
             rate_limit::describe_allowance(headers, allowance);
         }

@@ -158,7 +158,9 @@ impl Headers {
         passed.remove_forged(headers);
         self.tell_of_client(headers, request.version, sender.peer);
         gate.write_identity(passed, headers)?;
-        headers.extend(passed.injected(headers));
+        for (name, value) in passed.injected(headers) {
+            headers.insert(name, value);
+        }
         if sender.is_upgrading {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
