@@ -17,12 +17,13 @@ impl Cookies {
     /// The client's cookies but for those that could be taken for one of `names`.
     pub(super) fn without<'a, 'n>(
         sent: impl IntoIterator<Item = &'a HeaderValue>,
-        names: impl Iterator<Item = &'n str> + Clone,
+        names: impl Iterator<Item = &'n str>,
     ) -> Self {
-        if names.clone().next().is_none() {
+        let names: Vec<&str> = names.collect();
+        if names.is_empty() {
             return Self::AsSent;
         }
-        let (line, are_all) = kept(sent, names);
+        let (line, are_all) = kept(sent, &names);
         if are_all {
             return Self::AsSent;
         }
@@ -39,10 +40,11 @@ const SEPARATOR: &[u8] = b"; ";
 /// taken for one of `names`, and `added`: one cookie, or several with semicolons between them.
 pub(super) fn with<'a, 'n>(
     sent: impl IntoIterator<Item = &'a HeaderValue>,
-    names: impl Iterator<Item = &'n str> + Clone,
+    names: impl Iterator<Item = &'n str>,
     added: &HeaderValue,
 ) -> HeaderValue {
-    let (mut line, _) = kept(sent, names);
+    let names: Vec<&str> = names.collect();
+    let (mut line, _) = kept(sent, &names);
     line.extend_from_slice(added.as_bytes());
     // The parts were headers, and so is what they are put together to.
     let mut line = HeaderValue::from_maybe_shared(line).unwrap_or_else(|_| added.clone());
@@ -51,13 +53,13 @@ pub(super) fn with<'a, 'n>(
 }
 
 /// The cookies that stay, with a separator after each, and whether all do.
-fn kept<'a, 'n>(
+fn kept<'a>(
     sent: impl IntoIterator<Item = &'a HeaderValue>,
-    names: impl Iterator<Item = &'n str> + Clone,
+    names: &[&str],
 ) -> (Vec<u8>, bool) {
     let (mut line, mut are_all) = (Vec::new(), true);
     for cookie in sent.into_iter().flat_map(cookies) {
-        if is_one_of(cookie, names.clone()) {
+        if is_one_of(cookie, names) {
             are_all = false;
         } else {
             line.extend_from_slice(cookie);
@@ -73,8 +75,8 @@ fn cookies(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     cookies.filter(|cookie| !cookie.is_empty())
 }
 
-fn is_one_of<'n>(cookie: &[u8], mut names: impl Iterator<Item = &'n str>) -> bool {
-    names.any(|name| mentions(cookie, name.as_bytes()))
+fn is_one_of(cookie: &[u8], names: &[&str]) -> bool {
+    names.iter().any(|name| mentions(cookie, name.as_bytes()))
 }
 
 /// Whether some server could see a cookie of that name in it. Servers differ: for some a comma or a

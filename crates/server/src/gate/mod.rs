@@ -247,7 +247,7 @@ impl Gate {
         let request_id = self.request_ids.next();
         unanswered(asked, request_id).account(&self.authority, &problem);
         Refused {
-            problem,
+            problem: Box::new(problem),
             request_id,
         }
     }
@@ -281,7 +281,7 @@ impl Gate {
 
 /// A request that may not go through, and the identifier under which the operator finds it.
 pub(crate) struct Refused {
-    pub problem: Problem,
+    pub problem: Box<Problem>,
     pub request_id: RequestId,
 }
 

@@ -210,7 +210,7 @@ impl Forwarder {
         };
         unanswered.account(&self.server.authority, &problem);
         Refused {
-            problem,
+            problem: Box::new(problem),
             request_id,
         }
     }
