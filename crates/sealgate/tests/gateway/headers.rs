@@ -267,3 +267,20 @@ fn headers_of_one_connection_do_not_come_back() {
     assert_eq!(cookies.count(), 2);
     assert_eq!(answer.body, "made");
 }
+
+#[test]
+fn names_that_were_chosen_for_who_calls_are_the_ones_that_nobody_forges() {
+    let settings = "[identity_headers]\nsubject = \"X-Caller\"\nkind = \"X-Caller-Kind\"\n";
+    let site = Site::ruled(Service::echo(), settings);
+    let request = site.request("GET", "/").header("X-Caller", "forged");
+    let request = request.header("X.Caller", "forged");
+    let request = request.header("X_Caller_Kind", "forged");
+    let request = request.header("X-Auth-Subject", "a name like any other");
+    request.send().expect(200);
+    let head = site.service.head();
+    assert_eq!(header(&head, "x-caller"), Some(&*site.key.id));
+    assert_eq!(header(&head, "x-caller-kind"), Some("key"));
+    assert!(!head.contains("forged"), "{head}");
+    let old = header(&head, "x-auth-subject");
+    assert_eq!(old, Some("a name like any other"));
+}
