@@ -108,14 +108,14 @@ async fn a_key_that_ends_when_it_was_to_end_is_not_on_the_list_and_one_that_ends
 
 /// What a verifier makes of an access token.
 fn trusted(server: &Authority, token: &str) -> TrustedClaims {
-    let untrusted = Untrusted::parse(token).unwrap();
+    let untrusted = Untrusted::parse(token).expect("a token");
     let Signer::Server { kid, .. } = untrusted.signer() else {
         panic!("not signed by a server key")
     };
-    let keys = KeySet::parse(&server.jwk_set().to_string()).unwrap();
-    let (key, now) = (keys.find(kid).unwrap(), server.now().as_seconds());
+    let keys = KeySet::parse(&server.jwk_set().to_string()).expect("a set");
+    let (key, now) = (keys.find(kid).expect("a key"), server.now().as_seconds());
     let policy = Policy::new("sealgate");
-    untrusted.verify_server(key, &policy, now).unwrap()
+    untrusted.verify_server(key, &policy, now).expect("its key")
 }
 
 #[tokio::test]
@@ -287,7 +287,7 @@ async fn revoke_tokens(server: &Authority, tokens: std::ops::Range<u128>) {
         changes: revoked.collect(),
         events: Vec::new(),
     };
-    server.store().commit(commit).await.unwrap();
+    server.store().commit(commit).await.expect("a commit");
 }
 
 #[tokio::test]

@@ -53,10 +53,7 @@ pub(super) fn with<'a, 'n>(
 }
 
 /// The cookies that stay, with a separator after each, and whether all do.
-fn kept<'a>(
-    sent: impl IntoIterator<Item = &'a HeaderValue>,
-    names: &[&str],
-) -> (Vec<u8>, bool) {
+fn kept<'a>(sent: impl IntoIterator<Item = &'a HeaderValue>, names: &[&str]) -> (Vec<u8>, bool) {
     let (mut line, mut are_all) = (Vec::new(), true);
     for cookie in sent.into_iter().flat_map(cookies) {
         if is_one_of(cookie, names) {
