@@ -25,11 +25,6 @@ mod settings;
 mod telemetry;
 mod wiring;
 
-/// A request costs some fifty small allocations; this one is about a tenth of its time quicker than the
-/// system's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
