@@ -74,9 +74,10 @@ impl Chore {
     const fn cadence(self) -> Duration {
         match self {
             Self::Sync => Duration::from_millis(100),
-            // What was used and not written yet is lost if the process is killed: a second's at most,
-            // also where the store is slow to answer.
-            Self::MeasureLag | Self::WriteRefusals | Self::WriteUses => Duration::from_millis(250),
+            Self::MeasureLag | Self::WriteRefusals => Duration::from_millis(250),
+            // What was used and not written yet is lost if the process is killed: a second's at most, also
+            // where the store takes its time. More often would cost each request more than its check.
+            Self::WriteUses => Duration::from_millis(700),
             Self::CloseMinutes => Duration::from_secs(10),
             Self::RecordExpiries | Self::ForgetSessions | Self::ForgetLimits => {
                 Duration::from_secs(30)
