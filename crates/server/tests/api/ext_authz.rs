@@ -316,9 +316,16 @@ async fn what_takes_too_long_is_a_refusal_that_envoy_cannot_overlook() {
         ..settings()
     };
     let world = World::with(settings, http).await;
-    let question = ask("GET").key(&world.admin.text);
-    let decision = question.send(&world).await;
-    assert_eq!((decision.status, decision.code), (503, 14));
+    // A timer has a millisecond's grain, and a record can be quicker than that.
+    for _ in 0..100 {
+        let question = ask("GET").key(&world.admin.text);
+        let decision = question.send(&world).await;
+        if decision.status == 503 {
+            assert_eq!(decision.code, 14);
+            return;
+        }
+    }
+    panic!("no record took longer than the time there was");
 }
 
 /// Names that are, or to some service look like, those of headers which are Sealgate's to say.

@@ -475,9 +475,15 @@ async fn what_takes_too_long_has_no_body_either() {
         ..settings()
     };
     let world = World::with(settings, http).await;
-    let answer = answer(&world, verify().key(&world.admin.text)).await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.headers["retry-after"], "1");
+    // A timer has a millisecond's grain, and a record can be quicker than that.
+    for _ in 0..100 {
+        let answer = answer(&world, verify().key(&world.admin.text)).await;
+        if answer.status == 503 {
+            assert_eq!(answer.headers["retry-after"], "1");
+            return;
+        }
+    }
+    panic!("no record took longer than the time there was");
 }
 
 #[tokio::test]
