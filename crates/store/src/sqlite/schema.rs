@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_users.sql"),
     include_str!("../../migrations/sqlite/0003_rate_limit_window.sql"),
     include_str!("../../migrations/sqlite/0004_signing_keys.sql"),
+    include_str!("../../migrations/sqlite/0005_use_batch.sql"),
 ];
 
 /// The newest version this program knows.

@@ -1,7 +1,12 @@
 //! Counts of served requests: by minute while it lasts, in the audit log once it is over.
+//!
+//! A few are added to those of their minute and to their keys as they come. Many are put down together
+//! first, and added up with those that follow: to touch the row of each key takes forty times as long.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use sealgate_core::clock::Timestamp;
@@ -12,7 +17,7 @@ use sqlx::sqlite::SqliteRow;
 use super::error::Failure;
 use super::statement::{Bulk, Columns, Statement};
 use super::transaction::Transaction;
-use super::{Readers, feed};
+use super::{Readers, feed, use_batch};
 
 macro_rules! columns {
     () => {
@@ -51,20 +56,64 @@ pub const BEFORE: &str = concat!(
 pub const DELETE_UP_TO: &str =
     "DELETE FROM uses WHERE (minute, key_id, address, route) <= (?, ?, ?, ?)";
 
+/// Most counts that are told of a key.
+const TOLD: usize = 1_000;
+
+/// Most counts that are added up as they come.
+pub const FEW: usize = 64;
+
 impl Readers {
     pub async fn open_uses(&self, key_id: KeyId) -> Result<Vec<Counted>, Failure> {
-        let mut rows = sqlx::query(OPEN).bind(key_id.to_string()).fetch(&self.pool);
-        let mut counted = Vec::new();
-        while let Some(row) = rows.try_next().await? {
-            counted.push(read(&row)?);
+        // Both questions of one state: in between, counts could move from one answer to the other.
+        let mut snapshot = self.pool.begin().await?;
+        let mut sum = use_batch::sum(&mut snapshot, Some(key_id)).await?;
+        {
+            let mut rows = sqlx::query(OPEN)
+                .bind(key_id.to_string())
+                .fetch(&mut *snapshot);
+            while let Some(row) = rows.try_next().await? {
+                sum.include(read(&row)?);
+            }
         }
+        snapshot.rollback().await?;
+        let mut counted: Vec<Counted> = sum.into_counted().collect();
+        let newest_first = |counted: &Counted| {
+            let Use {
+                minute,
+                address,
+                route,
+                ..
+            } = &counted.of;
+            Reverse((*minute, text_of(*address), Arc::clone(route)))
+        };
+        counted.sort_by_cached_key(newest_first);
+        counted.truncate(TOLD);
         Ok(counted)
     }
 }
 
 impl Transaction<'_> {
-    /// Adds counts to those of their minute, and to the uses of their keys.
+    /// Adds counts to those of their minute, and to the uses of their keys: now, or soon if they are many.
     pub async fn add_uses(&mut self, counted: &[Counted]) -> Result<(), Failure> {
+        if counted.len() <= FEW {
+            self.add_up(counted).await
+        } else {
+            use_batch::put_down(self.connection, counted).await
+        }
+    }
+
+    /// Adds up what was put down.
+    async fn add_up_batches(&mut self) -> Result<(), Failure> {
+        let sum = use_batch::sum(self.connection, None).await?;
+        let Some(last) = sum.last else {
+            return Ok(());
+        };
+        let counted: Vec<Counted> = sum.into_counted().collect();
+        self.add_up(&counted).await?;
+        use_batch::remove(self.connection, last).await
+    }
+
+    async fn add_up(&mut self, counted: &[Counted]) -> Result<(), Failure> {
         ADD.run(self.connection, counted, bind).await?;
         let mut of_keys: HashMap<KeyId, Count> = HashMap::new();
         for Counted { of, count } in counted {
@@ -82,8 +131,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Moves counts of minutes before `minute` into the audit log, the oldest first, and prunes the
-    /// change feed, which nothing else does as regularly; says how many counts it moved.
+    /// Moves counts of minutes before `minute` into the audit log, the oldest first; says how many. Adds up
+    /// what was put down, and prunes the change feed, which nothing else does as regularly.
     pub async fn close_uses(
         &mut self,
         minute: Timestamp,
@@ -91,6 +140,7 @@ impl Transaction<'_> {
         limit: u32,
     ) -> Result<u64, Failure> {
         feed::prune(self.connection, feed::KEPT, feed::PRUNED_AT_ONCE).await?;
+        self.add_up_batches().await?;
         let rows = sqlx::query(BEFORE)
             .bind(minute.as_millis())
             .bind(limit)
@@ -135,10 +185,18 @@ fn bind_total<'q>(statement: Statement<'q>, (id, count): &(KeyId, Count)) -> Sta
 }
 
 /// An address as it stands in the primary key, where there is no NULL.
-fn text_of(address: Option<IpAddr>) -> String {
+pub fn text_of(address: Option<IpAddr>) -> String {
     address
         .map(|address| address.to_string())
         .unwrap_or_default()
+}
+
+/// An address of the primary key; nothing if it is none.
+pub fn read_address(text: &str) -> Option<Option<IpAddr>> {
+    match text {
+        "" => Some(None),
+        address => address.parse().ok().map(Some),
+    }
 }
 
 fn read(row: &SqliteRow) -> Result<Counted, Failure> {
@@ -146,10 +204,7 @@ fn read(row: &SqliteRow) -> Result<Counted, Failure> {
     let of = Use {
         minute: columns.time()?,
         key_id: columns.key_id()?,
-        address: match columns.take::<&str>()? {
-            "" => None,
-            address => Some(address.parse().map_err(|_| columns.wrong())?),
-        },
+        address: read_address(columns.take()?).ok_or_else(|| columns.wrong())?,
         route: columns.take::<&str>()?.into(),
     };
     Ok(Counted {
