@@ -110,7 +110,7 @@ fn counted((minute, key_id, address, route, requests, last): &Entry<'_>) -> Opti
     let of = Use {
         minute: Timestamp::from_millis(*minute),
         key_id: read_id(key_id)?,
-        address: read_address(address)?,
+        address: read_address(address).ok()?,
         route: (&**route).into(),
     };
     let count = Count {

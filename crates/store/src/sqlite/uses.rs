@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{AddrParseError, IpAddr};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
@@ -191,11 +191,11 @@ pub fn text_of(address: Option<IpAddr>) -> String {
         .unwrap_or_default()
 }
 
-/// An address of the primary key; nothing if it is none.
-pub fn read_address(text: &str) -> Option<Option<IpAddr>> {
+/// An address of the primary key.
+pub fn read_address(text: &str) -> Result<Option<IpAddr>, AddrParseError> {
     match text {
-        "" => Some(None),
-        address => address.parse().ok().map(Some),
+        "" => Ok(None),
+        address => address.parse().map(Some),
     }
 }
 
@@ -204,7 +204,7 @@ fn read(row: &SqliteRow) -> Result<Counted, Failure> {
     let of = Use {
         minute: columns.time()?,
         key_id: columns.key_id()?,
-        address: read_address(columns.take()?).ok_or_else(|| columns.wrong())?,
+        address: read_address(columns.take()?).map_err(|_| columns.wrong())?,
         route: columns.take::<&str>()?.into(),
     };
     Ok(Counted {
