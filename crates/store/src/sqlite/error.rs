@@ -2,7 +2,7 @@
 //! value of a column.
 
 use sealgate_core::store::StoreError;
-use sqlx::error::DatabaseError;
+use sqlx::error::{DatabaseError, ErrorKind};
 
 /// Why something failed. Errors of `sqlx` turn into it with `?`.
 #[derive(Clone, Debug)]
@@ -51,6 +51,13 @@ pub fn is_duplicate(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(DatabaseError::is_unique_violation)
+}
+
+/// Whether a statement failed because a value is missing that there has to be.
+pub fn is_missing_value(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| matches!(error.kind(), ErrorKind::NotNullViolation))
 }
 
 /// Whether the database was busy with another process for longer than the busy timeout.

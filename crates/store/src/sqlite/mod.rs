@@ -101,11 +101,7 @@ impl Sqlite {
             pool: connect::readers(&path),
             cipher: Arc::clone(&cipher),
         };
-        let writer = Writer::start(Pen {
-            connection,
-            cipher,
-            chain,
-        });
+        let writer = Writer::start(Pen::new(connection, cipher, chain));
         Ok(Self {
             path,
             readers,
