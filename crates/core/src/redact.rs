@@ -16,6 +16,9 @@ const MASK: &str = "[redacted]";
 /// What may be written down of `text`: control characters escaped, look-alikes of secrets masked.
 #[must_use]
 pub fn redact(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len().min(MAX_CHARACTERS));
     let mut rest = text;
     let mut left = MAX_CHARACTERS;
@@ -42,6 +45,11 @@ pub fn redact(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether `text` is too short for a secret, and has no character that is not written as it is.
+fn is_plain(text: &str) -> bool {
+    text.len() < SECRET_RUN && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Whether `text` holds something that looks like a credential.

@@ -17,7 +17,7 @@ fn origin(path: &str) -> Origin {
         user_agent: Some("curl/8.5.0".into()),
         method: Some("GET".into()),
         path: Some(path.into()),
-        request_id: Some("0190b6a0-0000-7000-8000-000000000000".into()),
+        request_id: "0190b6a0-0000-7000-8000-000000000000".parse().ok(),
     }
 }
 

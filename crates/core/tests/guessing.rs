@@ -274,7 +274,7 @@ async fn every_attempt_is_in_the_log_and_no_password_is() {
     let failed: Vec<_> = records
         .iter()
         .filter(|record| record.event.action == Action::LoginFailed)
-        .map(|record| record.event.details.as_str())
+        .map(|record| record.event.details.as_ref())
         .collect();
     assert_eq!(failed.len(), 2);
     assert!(

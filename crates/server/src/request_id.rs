@@ -21,6 +21,12 @@ impl fmt::Display for RequestId {
     }
 }
 
+impl From<RequestId> for Uuid {
+    fn from(id: RequestId) -> Self {
+        id.0
+    }
+}
+
 impl From<RequestId> for HeaderValue {
     fn from(id: RequestId) -> Self {
         let mut text = [0; Hyphenated::LENGTH];

@@ -4,6 +4,7 @@
 mod chain;
 mod refusals;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
+use uuid::Uuid;
 
 pub use self::chain::{BadChain, Chain, ChainHash, Head, Walk};
 pub use self::refusals::{Refusal, Refusals, Sighting};
@@ -168,7 +170,7 @@ pub struct Origin {
     /// The request's path, without its query.
     pub path: Option<String>,
     /// The request's identifier, which the client was told too.
-    pub request_id: Option<String>,
+    pub request_id: Option<Uuid>,
 }
 
 /// One thing that happened. Only [`Event::new`] makes one, so that no text in it was not redacted.
@@ -195,7 +197,7 @@ pub struct Event {
     /// The request's identifier.
     pub request_id: Option<String>,
     /// A JSON object with what else there is to say, as it was written.
-    pub details: String,
+    pub details: Cow<'static, str>,
 }
 
 impl Event {
@@ -213,7 +215,7 @@ impl Event {
             path: None,
             status: None,
             request_id: None,
-            details: "{}".to_owned(),
+            details: Cow::Borrowed("{}"),
         }
     }
 
@@ -224,7 +226,7 @@ impl Event {
         self.user_agent = origin.user_agent.as_deref().map(redact);
         self.method = origin.method.as_deref().map(redact);
         self.path = origin.path.as_deref().map(redact);
-        self.request_id = origin.request_id.as_deref().map(redact);
+        self.request_id = origin.request_id.map(|id| id.to_string());
         self
     }
 
@@ -253,7 +255,7 @@ impl Event {
             .into_iter()
             .map(|(name, value)| (name, redact_value(value)))
             .collect();
-        self.details = Value::Object(shown).to_string();
+        self.details = Value::Object(shown).to_string().into();
         self
     }
 }
@@ -313,7 +315,7 @@ mod tests {
             user_agent: text(),
             method: text(),
             path: text(),
-            request_id: text(),
+            request_id: None,
         };
         let details = [
             ("reason", Value::from(secret)),

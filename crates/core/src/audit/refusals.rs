@@ -338,7 +338,7 @@ fn set_detail(event: &mut Event, name: &str, value: Value) {
     let mut details: serde_json::Map<_, _> =
         serde_json::from_str(&event.details).unwrap_or_default();
     details.insert(name.to_owned(), value);
-    event.details = Value::Object(details).to_string();
+    event.details = Value::Object(details).to_string().into();
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! - `revocation_list`: what was revoked, signed, for whoever verifies on their own
 //! - `users`: make, list, change and remove users
 //! - `logs`: read, follow and verify the audit log
+//! - `served`: count served requests, and record each where that is wanted
 //! - `upkeep`: follow the change feed, write counts and refusals, record what expired
 
 mod batch;
@@ -30,6 +31,7 @@ mod rate;
 mod revocation_list;
 mod sealed_by;
 mod sealing;
+mod served;
 mod server_keys;
 mod session_keys;
 mod sessions;
@@ -396,41 +398,6 @@ impl Authority {
                 .with_status(status)
         };
         self.refusals.add(&sighting, record)
-    }
-
-    /// Counts a use of a key, where no record of its own is wanted.
-    pub fn count_use(&self, key_id: KeyId, address: IpAddr, route: &Arc<str>, now: Timestamp) {
-        self.tally.add(key_id, address, route, now);
-    }
-
-    /// Counts a served request; with `audit.requests = "all"` its record is durable on return.
-    ///
-    /// # Errors
-    /// If every request is to be recorded and this one cannot be.
-    pub async fn served(
-        &self,
-        key_id: KeyId,
-        route: &Arc<str>,
-        origin: &Origin,
-        status: u16,
-    ) -> Result<(), Error> {
-        let now = self.now();
-        let address = origin
-            .address
-            .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
-        self.tally.add(key_id, address, route, now);
-        if self.settings.audit_all_requests {
-            let event = Event::new(
-                now,
-                Action::RequestServed,
-                Some(key_id),
-                &Actor::Key(key_id),
-            )
-            .from(origin)
-            .with_status(status);
-            self.commit(Vec::new(), vec![event]).await?;
-        }
-        Ok(())
     }
 }
 

@@ -384,32 +384,6 @@ impl Authority {
         })
     }
 
-    /// Counts a request of a session's: as a use of the managed key it is sealed with, if it is one;
-    /// with `audit.requests = "all"` its record is durable on return.
-    ///
-    /// # Errors
-    /// If every request is to be recorded and this one cannot be.
-    pub async fn served_session(
-        &self,
-        session: &Session,
-        route: &Arc<str>,
-        origin: &Origin,
-        status: u16,
-    ) -> Result<(), Error> {
-        let now = self.now();
-        let key_id = session.sealed_by().key_id();
-        if let (Some(key_id), Some(address)) = (key_id, origin.address) {
-            self.tally.add(key_id, address, route, now);
-        }
-        if self.settings.audit_all_requests {
-            let event = user_caller(session.username(), origin)
-                .event(now, Action::RequestServed, key_id)
-                .with_status(status);
-            self.commit(Vec::new(), vec![event]).await?;
-        }
-        Ok(())
-    }
-
     /// Forgets what is over: revocations whose tokens have expired, opened sessions that have, keys
     /// that verify no more.
     ///

@@ -31,6 +31,9 @@ pub(crate) struct ForwardAuth<'s>(pub &'s Server);
 impl ForwardAuth<'_> {
     /// The answer to whoever is at the other end, from memory; nothing if the store has to be asked.
     pub fn answer_now(self, request: &Parts, peer: IpAddr) -> Option<Response<Body>> {
+        if !self.gate().answers_from_memory() {
+            return None;
+        }
         let stopwatch = Stopwatch::start();
         let address = client_address(peer, &request.headers, &self.0.http.trusted_proxies);
         let decided = match OriginalRequest::read(&request.headers, &request.method) {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use sealgate_core::audit::Event;
 use sealgate_core::authority::{Allowance, Authority, Credential, Identity, Session};
 use sealgate_core::clock::Timestamp;
 use sealgate_core::error::{Denied, Error, Reason};
@@ -99,16 +100,24 @@ impl Gate {
     /// Decides about a request, and counts it: as a use of the key if it passes, as a refusal in the
     /// audit log if not.
     pub async fn check(&self, asked: &Asked<'_>) -> Result<Passed, Refused> {
-        match self.check_now(asked) {
-            Some(decided) => decided,
-            None => self.check_with_store(asked).await,
+        let (policy, now) = (self.policy.current(), self.authority.now());
+        match self.decide_now(&policy, asked, now).transpose() {
+            Some(Ok(passed)) => self.count(&passed, asked).await.map(|()| passed),
+            Some(Err(problem)) => Err(self.refuse(asked, problem)),
+            // Boxed, since it is seldom needed and larger than all else of the future.
+            None => Box::pin(self.check_with_store(&policy, asked)).await,
         }
+    }
+
+    /// Whether [`Self::check_now`] may know the answer: not where each use has to be durable before
+    /// anybody hears of it.
+    pub fn answers_from_memory(&self) -> bool {
+        !self.authority.settings().audit_all_requests
     }
 
     /// As [`Self::check`], from memory; nothing if that is not enough. Nothing was counted then.
     pub fn check_now(&self, asked: &Asked<'_>) -> Option<Result<Passed, Refused>> {
-        if self.authority.settings().audit_all_requests {
-            // Each use has to be durable before anybody hears of it.
+        if !self.answers_from_memory() {
             return None;
         }
         let (policy, now) = (self.policy.current(), self.authority.now());
@@ -125,15 +134,15 @@ impl Gate {
         Some(decided)
     }
 
-    async fn check_with_store(&self, asked: &Asked<'_>) -> Result<Passed, Refused> {
-        let policy = self.policy.current();
-        let decided = async {
-            let passed = self.decide(&policy, asked).await?;
-            self.count(&passed, asked).await?;
-            Ok(passed)
-        };
-        let decided: Result<_, Problem> = decided.await;
-        decided.map_err(|problem| self.refuse(asked, problem))
+    async fn check_with_store(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+    ) -> Result<Passed, Refused> {
+        match self.decide(policy, asked).await {
+            Ok(passed) => self.count(&passed, asked).await.map(|()| passed),
+            Err(problem) => Err(self.refuse(asked, problem)),
+        }
     }
 
     /// From memory: a request with one credential that is known already, or without any.
@@ -220,26 +229,27 @@ impl Gate {
         denied_or(self.authority.authenticate(credential, address).await)
     }
 
-    async fn count(&self, passed: &Passed, asked: &Asked<'_>) -> Result<(), Problem> {
+    /// Counts a request that passes, before anybody hears that it does.
+    async fn count(&self, passed: &Passed, asked: &Asked<'_>) -> Result<(), Refused> {
+        let records = self.records(passed, asked);
+        let recorded = self.authority.record(records).await;
+        recorded.map_err(|error| self.refuse(asked, error.into()))
+    }
+
+    /// Counts a request that passes as a use of its keys; the records of that, where they are wanted.
+    fn records(&self, passed: &Passed, asked: &Asked<'_>) -> Vec<Event> {
         let origin = unanswered(asked, self.request_ids.next()).origin();
-        let status = StatusCode::OK.as_u16();
         let (authority, name) = (&self.authority, &passed.name);
-        match &passed.who {
+        let status = StatusCode::OK.as_u16();
+        let served = |key_id| authority.count_served(key_id, name, &origin, status);
+        let of_caller = match &passed.who {
             // Nobody's use; the service behind the gate has a log of its own.
-            Who::Anonymous => {}
-            Who::Managed(identity) => {
-                let served = authority.served(identity.key_id(), name, &origin, status);
-                served.await?;
-            }
-            Who::Session(session) => {
-                let served = authority.served_session(session, name, &origin, status);
-                served.await?;
-            }
-        }
-        if let Some(key_id) = passed.beside {
-            authority.served(key_id, name, &origin, status).await?;
-        }
-        Ok(())
+            Who::Anonymous => None,
+            Who::Managed(identity) => served(identity.key_id()),
+            Who::Session(session) => authority.count_served_session(session, name, &origin, status),
+        };
+        let beside = passed.beside.and_then(served);
+        of_caller.into_iter().chain(beside).collect()
     }
 
     /// Puts a refusal into the audit log, the metrics and the operator's log.

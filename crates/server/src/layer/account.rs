@@ -74,7 +74,7 @@ impl Unanswered<'_> {
             user_agent: agent.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned()),
             method: Some(self.method.to_owned()),
             path: Some(self.path.to_owned()),
-            request_id: Some(self.request_id.to_string()),
+            request_id: Some(self.request_id.into()),
         }
     }
 }

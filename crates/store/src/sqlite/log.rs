@@ -411,7 +411,7 @@ fn read(row: &SqliteRow) -> Result<Record, Failure> {
             path: columns.take()?,
             status: read_status(&mut columns)?,
             request_id: columns.take()?,
-            details: columns.take()?,
+            details: columns.take::<String>()?.into(),
         },
     })
 }

@@ -53,7 +53,7 @@ pub async fn every_field_of_an_event_reads_back(engine: impl Engine) {
         user_agent: Some("curl/8.5.0 “ünï”".to_owned()),
         method: Some("POST".to_owned()),
         path: Some("/api/auth/keys".to_owned()),
-        request_id: Some("req-1".to_owned()),
+        request_id: Some(uuid::Uuid::from_u128(1)),
     };
     let full = |address: IpAddr| {
         Event::new(
