@@ -150,7 +150,7 @@ async fn refusals_are_recorded_with_their_reason_and_equal_ones_together() {
     for _ in 0..5 {
         refuse(&server, &unknown, &origin("/y"), 401);
     }
-    server.write_refusals().await.unwrap();
+    server.write_last_refusals().await.unwrap();
     let page = server.logs(None, None, Some(2)).await.unwrap();
     let by = |path: &str| {
         page.events

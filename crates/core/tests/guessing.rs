@@ -215,7 +215,7 @@ async fn an_attempt_that_nobody_judged_is_in_the_log_too() {
     authority.start().await.unwrap();
     let refused = attempt(&authority, "ada", "hunter2hunter2", HOME).await;
     assert!(matches!(refused, Err(Error::DirectoryUnavailable(_))));
-    authority.write_refusals().await.unwrap();
+    authority.write_last_refusals().await.unwrap();
     let query = sealgate_core::audit::Query {
         limit: 10,
         ..sealgate_core::audit::Query::default()
@@ -265,7 +265,7 @@ async fn every_attempt_is_in_the_log_and_no_password_is() {
             other => panic!("{other:?}"),
         }
     }
-    authority.write_refusals().await.unwrap();
+    authority.write_last_refusals().await.unwrap();
     let query = sealgate_core::audit::Query {
         limit: 100,
         ..sealgate_core::audit::Query::default()

@@ -129,11 +129,13 @@ impl Refusals {
     pub fn drain(&self, now: Timestamp) -> Vec<Refusal> {
         let mut waiting = self.waiting();
         let Waiting { distinct, held, .. } = &mut *waiting;
-        held.retain(|_, until| now < *until);
+        // A clock that was set back holds nothing up for longer.
+        let is_held = |until: Timestamp| now < until && until <= now.plus_millis(HELD);
+        held.retain(|_, until| is_held(*until));
         let due = distinct.extract_if(|likeness, _| !held.contains_key(likeness));
         let due: Vec<Refusal> = due.map(|(_, refusal)| refusal).collect();
         held.extend(due.iter().map(|it| (it.likeness, now.plus_millis(HELD))));
-        let is_over = waiting.folded_until.is_none_or(|until| until <= now);
+        let is_over = !waiting.folded_until.is_some_and(is_held);
         let folded = if is_over {
             waiting.take_folded()
         } else {
@@ -156,6 +158,7 @@ impl Refusals {
     /// Gives back what could not be written.
     pub fn restore(&self, refusals: Vec<Refusal>) {
         let mut waiting = self.waiting();
+        waiting.folded_until = None;
         for refusal in refusals {
             waiting.held.remove(&refusal.likeness);
             let source = refusal.source();

@@ -50,7 +50,8 @@ impl Default for Questions {
 impl Questions {
     fn is_absent(&self, question: Question, now: Timestamp) -> bool {
         let absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-        absent.get(&question).is_some_and(|until| now < *until)
+        let is_near = |until: Timestamp| now < until && until <= now.plus_millis(ABSENT_MILLIS);
+        absent.get(&question).copied().is_some_and(is_near)
     }
 
     fn remember_absent(&self, question: Question, now: Timestamp) {
@@ -68,6 +69,11 @@ impl Questions {
     pub(super) fn forget_all(&self) {
         let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
         absent.clear();
+    }
+
+    fn forget(&self, question: Question) {
+        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        absent.remove(&question);
     }
 
     fn forget_absent(&self, record: &KeyRecord) {
@@ -180,10 +186,14 @@ impl Authority {
             self.learn(&keys, as_of);
             // Otherwise it was asked of a store that another has taken the place of.
             if self.ring.remembers(as_of) {
-                if keys.records.is_empty() {
+                if keys.records.is_empty() && keys.damaged.is_empty() {
                     self.questions.remember_absent(question, now);
                 }
-                return Ok(());
+                if self.ring.remembers(as_of) {
+                    return Ok(());
+                }
+                // Another store took its place meanwhile, and what was absent there was forgotten before.
+                self.questions.forget(question);
             }
         }
     }

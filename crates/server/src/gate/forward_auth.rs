@@ -120,6 +120,10 @@ impl ForwardAuth<'_> {
         for (name, value) in passed.injected(asked.headers) {
             headers.insert(name, value);
         }
+        if passed.reserved().next().is_some() {
+            // A rule may add one of these for the service; the answer itself is never kept.
+            finish(headers);
+        }
         if let Some(allowance) = passed.allowance() {
             rate_limit::describe_allowance(headers, allowance);
         }
@@ -149,6 +153,13 @@ pub(crate) fn passing_headers(identity: &IdentityHeaders) -> HeaderMap {
         headers.insert(name, NOTHING);
     }
     finish(&mut headers);
+    assert!(
+        headers
+            .keys()
+            .zip(identity.names())
+            .all(|(name, known)| name == known),
+        "each header of the identity has a name of its own"
+    );
     headers
 }
 

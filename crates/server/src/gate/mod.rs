@@ -34,7 +34,7 @@ use self::spelling::remove_spellings;
 use crate::app::HttpSettings;
 use crate::error::{CredentialKind, Problem};
 use crate::extract::{Presented, is_session_token, seal_key_of};
-use crate::layer::{Unanswered, user_agent};
+use crate::layer::{RefusalCounters, Unanswered, user_agent};
 use crate::request_id::{RequestId, RequestIds};
 
 /// Decides who passes.
@@ -44,6 +44,7 @@ pub(crate) struct Gate {
     request_ids: RequestIds,
     seal_key_header: HeaderName,
     identity_headers: IdentityHeaders,
+    refusals: RefusalCounters,
 }
 
 /// A request that is asked about.
@@ -93,6 +94,7 @@ impl Gate {
             request_ids,
             seal_key_header: http.seal_key_header.clone(),
             identity_headers: http.identity_headers.clone(),
+            refusals: RefusalCounters::default(),
             authority,
         }
     }
@@ -255,11 +257,17 @@ impl Gate {
     /// Puts a refusal into the audit log, the metrics and the operator's log.
     pub fn refuse(&self, asked: &Asked<'_>, problem: Problem) -> Refused {
         let request_id = self.request_ids.next();
-        unanswered(asked, request_id).account(&self.authority, &problem);
+        self.account(&unanswered(asked, request_id), &problem);
         Refused {
             problem: Box::new(problem),
             request_id,
         }
+    }
+
+    /// Puts what went wrong with a request, here or elsewhere, into the audit log, the metrics and the
+    /// operator's log.
+    pub fn account(&self, request: &Unanswered<'_>, problem: &Problem) {
+        request.account(&self.authority, &self.refusals, problem);
     }
 
     /// The headers that credentials come in: the one behind the gate needs none of them.

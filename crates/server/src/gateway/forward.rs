@@ -112,7 +112,8 @@ impl Forwarder {
             peer,
             key_id: None,
         };
-        if let Err(problem) = form::check(&mut parts) {
+        let checked = form::check(&mut parts).and_then(|()| check_length(&parts, &body));
+        if let Err(problem) = checked {
             let refused = self
                 .server
                 .gate
@@ -159,7 +160,6 @@ impl Forwarder {
     ) -> Result<Sent, Refused> {
         let passed = decided?;
         visit.key_id = passed.key_id();
-        check_length(&parts, &body).map_err(|problem| self.broken(problem, visit))?;
         let sender = Sender {
             peer: visit.peer,
             is_upgrading: is_websocket(&parts),
@@ -210,7 +210,7 @@ impl Forwarder {
             path: ROUTE,
             user_agent: None,
         };
-        unanswered.account(&self.server.authority, &problem);
+        self.server.gate.account(&unanswered, &problem);
         Refused {
             problem: Box::new(problem),
             request_id,
@@ -297,9 +297,9 @@ impl Letter {
 
 /// A body of unknown length would not arrive with these methods, of which none has a meaning for it (RFC
 /// 9110 sections 9.3.1 and 9.3.2): better refused than lost.
-fn check_length(request: &Parts, body: &Letter) -> Result<(), Problem> {
+fn check_length(request: &Parts, body: &Incoming) -> Result<(), Problem> {
     let is_lost = matches!(request.method, Method::GET | Method::HEAD)
-        && body.progress.is_some()
+        && !body.is_end_stream()
         && !request.headers.contains_key(CONTENT_LENGTH);
     if !is_lost {
         return Ok(());

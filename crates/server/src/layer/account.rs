@@ -31,10 +31,29 @@ pub(crate) struct Unanswered<'a> {
     pub user_agent: Option<&'a HeaderValue>,
 }
 
+/// How many requests were refused, by reason. The counters are kept, of which there are as many as reasons:
+/// to look one up takes longer than to refuse.
+#[derive(Default)]
+pub(crate) struct RefusalCounters(RwLock<BTreeMap<&'static str, Counter>>);
+
+impl RefusalCounters {
+    fn count(&self, reason: &'static str) {
+        let counters = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counter) = counters.get(reason) {
+            return counter.increment(1);
+        }
+        drop(counters);
+        let counter = metrics::counter!("sealgate_refusals_total", "reason" => reason);
+        counter.increment(1);
+        let mut counters = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        counters.insert(reason, counter);
+    }
+}
+
 impl Unanswered<'_> {
     /// Takes note of a problem. Refusals that are alike are counted together, and the first of them has
     /// a line in the log.
-    pub fn account(&self, authority: &Authority, problem: &Problem) {
+    pub fn account(&self, authority: &Authority, refusals: &RefusalCounters, problem: &Problem) {
         if let Some(denied) = problem.denied() {
             let reason = denied.reason.slug();
             let refused = Refused {
@@ -44,7 +63,7 @@ impl Unanswered<'_> {
                 status: problem.status().as_u16(),
             };
             let is_first = authority.refused(denied, &refused, || self.origin());
-            count(reason);
+            refusals.count(reason);
             if is_first {
                 tracing::info!(
                     reason,
@@ -77,21 +96,6 @@ impl Unanswered<'_> {
             request_id: Some(self.request_id.into()),
         }
     }
-}
-
-/// Counts a refusal. The counters are kept, of which there are as many as reasons: to look one up takes
-/// longer than to refuse.
-fn count(reason: &'static str) {
-    static COUNTERS: RwLock<BTreeMap<&'static str, Counter>> = RwLock::new(BTreeMap::new());
-    let counters = COUNTERS.read().unwrap_or_else(PoisonError::into_inner);
-    if let Some(counter) = counters.get(reason) {
-        return counter.increment(1);
-    }
-    drop(counters);
-    let counter = metrics::counter!("sealgate_refusals_total", "reason" => reason);
-    counter.increment(1);
-    let mut counters = COUNTERS.write().unwrap_or_else(PoisonError::into_inner);
-    counters.insert(reason, counter);
 }
 
 /// The client's own name for itself.

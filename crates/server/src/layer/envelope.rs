@@ -20,7 +20,7 @@ pub(crate) async fn envelope(
 ) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        arrival.unanswered().account(&server.authority, &problem);
+        server.gate.account(&arrival.unanswered(), &problem);
         let seal_key = &server.http.seal_key_header;
         problem.write(&mut response, &arrival.id.to_string(), seal_key);
         if let Some(key_id) = problem.denied().and_then(|denied| denied.key_id) {

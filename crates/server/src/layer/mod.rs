@@ -25,7 +25,7 @@ mod protect;
 pub(crate) mod rate_limit;
 mod recover;
 
-pub(crate) use self::account::{Unanswered, user_agent};
+pub(crate) use self::account::{RefusalCounters, Unanswered, user_agent};
 pub(crate) use self::arrival::arrive;
 pub(crate) use self::authenticate::{authenticate, authenticate_unless_session};
 pub(crate) use self::body_limit::{BodyLimit, limit_body};

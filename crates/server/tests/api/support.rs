@@ -222,7 +222,7 @@ impl World {
 
     /// The whole audit log, newest first.
     pub async fn events(&self) -> Vec<Value> {
-        self.authority.write_refusals().await.unwrap();
+        self.authority.write_last_refusals().await.unwrap();
         let page = self.authority.logs(None, None, Some(1_000)).await.unwrap();
         page.events
             .iter()

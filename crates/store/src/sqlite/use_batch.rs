@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use futures_util::TryStreamExt as _;
 use sealgate_core::clock::Timestamp;
 use sealgate_core::key::KeyId;
 use sealgate_core::tally::{Count, Counted, Use};
@@ -15,11 +16,16 @@ use super::uses::{read_address, text_of};
 
 const INSERT: &str = "INSERT INTO use_batch (counts) VALUES (?)";
 
-/// So many rows at once: a server of many keys puts twenty down between one time they are added up and
-/// the next.
-pub const OLDEST: &str = "SELECT sequence, counts FROM use_batch ORDER BY sequence LIMIT 64";
+/// Damaged batches have been set aside, with negative numbers.
+pub const OLDEST: &str =
+    "SELECT sequence, counts FROM use_batch WHERE sequence > 0 ORDER BY sequence LIMIT 64";
 
-pub const DELETE: &str = "DELETE FROM use_batch WHERE sequence <= ?";
+pub const DELETE: &str = "DELETE FROM use_batch WHERE sequence BETWEEN 1 AND ?";
+
+pub const SET_ASIDE: &str = "UPDATE use_batch SET sequence = -sequence WHERE sequence = ?";
+
+/// No batch is added to a sum of so many counts: others wait while they are written.
+const SUMMED_AT_ONCE: usize = 32_768;
 
 /// A count as it stands in a batch, in the order of the columns of `uses`.
 type Entry<'a> = (i64, Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, u64, i64);
@@ -36,14 +42,33 @@ pub async fn put_down(
     Ok(())
 }
 
-/// What was put down, added up: of one key, or of all.
+/// What was put down first, added up: of one key, or of all.
 pub async fn sum(connection: &mut SqliteConnection, only: Option<KeyId>) -> Result<Sum, Failure> {
-    let rows = sqlx::query(OLDEST).fetch_all(connection).await?;
     let mut sum = Sum::default();
-    for row in &rows {
-        sum.add(row, only)?;
+    let mut rows = sqlx::query(OLDEST).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        if sum.counts.len() >= SUMMED_AT_ONCE {
+            sum.is_partial = true;
+            break;
+        }
+        sum.add(&row, only)?;
     }
     Ok(sum)
+}
+
+/// Sets batches aside that cannot be read, for whoever finds out what became of them.
+pub async fn set_aside(connection: &mut SqliteConnection, damaged: &[i64]) -> Result<(), Failure> {
+    for sequence in damaged {
+        tracing::error!(
+            sequence,
+            "counts of requests are damaged, and are set aside"
+        );
+        sqlx::query(SET_ASIDE)
+            .bind(sequence)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Removes what was added up.
@@ -55,8 +80,12 @@ pub async fn remove(connection: &mut SqliteConnection, last: i64) -> Result<(), 
 /// Counts of several batches.
 #[derive(Debug, Default)]
 pub struct Sum {
-    /// The last batch that is in it; nothing without any.
+    /// The last batch that was read; nothing without any.
     pub last: Option<i64>,
+    /// Batches that cannot be read.
+    pub damaged: Vec<i64>,
+    /// Whether there are more.
+    pub is_partial: bool,
     counts: HashMap<Use, Count>,
 }
 
@@ -73,25 +102,36 @@ impl Sum {
         self.counts
             .entry(of)
             .and_modify(|sum| {
-                sum.requests = sum.requests.saturating_add(count.requests);
+                sum.requests = add(sum.requests, count.requests);
                 sum.last = sum.last.max(count.last);
             })
             .or_insert(count);
     }
 
     fn add(&mut self, row: &SqliteRow, only: Option<KeyId>) -> Result<(), Failure> {
-        let damaged = || Failure::unreadable("counts of requests are damaged");
-        self.last = Some(row.try_get(0)?);
-        let entries: Vec<Entry<'_>> =
-            serde_json::from_str(row.try_get(1)?).map_err(|_| damaged())?;
-        for entry in &entries {
-            let counted = counted(entry).ok_or_else(damaged)?;
-            if only.is_none_or(|key_id| counted.of.key_id == key_id) {
-                self.include(counted);
-            }
+        let sequence = row.try_get(0)?;
+        self.last = Some(sequence);
+        let Some(counts) = read(row) else {
+            self.damaged.push(sequence);
+            return Ok(());
+        };
+        let wanted = |counted: &Counted| only.is_none_or(|key_id| counted.of.key_id == key_id);
+        for counted in counts.into_iter().filter(wanted) {
+            self.include(counted);
         }
         Ok(())
     }
+}
+
+/// The counts of a batch; nothing if one of them is none.
+fn read(row: &SqliteRow) -> Option<Vec<Counted>> {
+    let entries: Vec<Entry<'_>> = serde_json::from_str(row.try_get(1).ok()?).ok()?;
+    entries.iter().map(counted).collect()
+}
+
+/// The sum of two numbers of requests, as far as a column can hold it.
+pub fn add(one: u64, other: u64) -> u64 {
+    one.saturating_add(other).min(i64::MAX.cast_unsigned())
 }
 
 /// A count as it is put down.
@@ -126,7 +166,7 @@ mod tests {
     use super::*;
     use crate::sqlite::fixture::{Fixture, key};
     use sealgate_core::audit::Record;
-    use sealgate_core::store::{Change, Commit, Store as _, StoreError};
+    use sealgate_core::store::{Change, Commit, Store as _};
 
     /// More than are added up at once when they come.
     fn many(requests: u64) -> Vec<Counted> {
@@ -199,27 +239,53 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damaged_counts_are_an_error_and_stay() {
+    async fn damaged_counts_are_set_aside_and_hold_nothing_up() {
         let fixture = Fixture::new().await;
         let store = fixture.open().await;
-        store.add_uses(&many(2)).await.unwrap();
+        for _ in 0..3 {
+            store.add_uses(&many(2)).await.unwrap();
+        }
         let mut connection = fixture.connect().await;
         for damage in [
-            "counts = replace(counts, '60000', '\"x\"')",
-            "counts = 'garbage'",
+            "counts = replace(counts, '60000', '\"x\"') WHERE sequence = 1",
+            "counts = 'garbage' WHERE sequence = 2",
         ] {
             let sql = sqlx::AssertSqlSafe(format!("UPDATE use_batch SET {damage}"));
             sqlx::query(sql).execute(&mut connection).await.unwrap();
-            let later = Timestamp::from_seconds(600);
-            for outcome in [
-                store.close_uses(later, later, 10).await.map(|_| ()),
-                store.open_uses(key(0).id).await.map(|_| ()),
-            ] {
-                assert!(
-                    matches!(outcome, Err(StoreError::Unreadable(_))),
-                    "{outcome:?}"
-                );
-            }
         }
+        let open = store.open_uses(key(0).id).await.unwrap();
+        assert_eq!(open.len(), 150);
+        assert!(open.iter().all(|counted| counted.count.requests == 2));
+        let later = Timestamp::from_seconds(600);
+        assert_eq!(store.close_uses(later, later, 1_000).await.unwrap(), 300);
+        assert_eq!(total_of_closed(&store).await, 300 * 2);
+        let kept = sqlx::query_scalar::<_, i64>("SELECT sequence FROM use_batch ORDER BY 1");
+        let kept = kept.fetch_all(&mut connection).await.unwrap();
+        assert_eq!(kept, [-2, -1]);
+    }
+
+    #[tokio::test]
+    async fn so_many_counts_are_added_up_in_several_steps() {
+        let fixture = Fixture::new().await;
+        let store = fixture.open().await;
+        let one = many(1).swap_remove(0);
+        for part in 0..5_u32 {
+            let counted = (0..10_000).map(|number| {
+                let mut counted = one.clone();
+                counted.of.route = format!("GET /{part}/{number}").into();
+                counted
+            });
+            store.add_uses(&counted.collect::<Vec<_>>()).await.unwrap();
+        }
+        let (never, later) = (Timestamp::from_seconds(0), Timestamp::from_seconds(600));
+        let limit = 7;
+        assert_eq!(
+            store.close_uses(never, later, limit).await.unwrap(),
+            7,
+            "there is more to do"
+        );
+        assert_eq!(store.close_uses(never, later, limit).await.unwrap(), 0);
+        let mut connection = fixture.connect().await;
+        assert_eq!(sum(&mut connection, None).await.unwrap().last, None);
     }
 }

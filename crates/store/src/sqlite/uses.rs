@@ -102,15 +102,18 @@ impl Transaction<'_> {
         }
     }
 
-    /// Adds up what was put down.
-    async fn add_up_batches(&mut self) -> Result<(), Failure> {
+    /// Adds up what was put down; says whether there is more.
+    async fn add_up_batches(&mut self) -> Result<bool, Failure> {
         let sum = use_batch::sum(self.connection, None).await?;
         let Some(last) = sum.last else {
-            return Ok(());
+            return Ok(false);
         };
+        let is_partial = sum.is_partial;
+        use_batch::set_aside(self.connection, &sum.damaged).await?;
         let counted: Vec<Counted> = sum.into_counted().collect();
         self.add_up(&counted).await?;
-        use_batch::remove(self.connection, last).await
+        use_batch::remove(self.connection, last).await?;
+        Ok(is_partial)
     }
 
     async fn add_up(&mut self, counted: &[Counted]) -> Result<(), Failure> {
@@ -121,7 +124,7 @@ impl Transaction<'_> {
                 requests: 0,
                 ..*count
             });
-            total.requests += count.requests;
+            total.requests = use_batch::add(total.requests, count.requests);
             total.last = total.last.max(count.last);
         }
         let of_keys: Vec<(KeyId, Count)> = of_keys.into_iter().collect();
@@ -131,8 +134,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Moves counts of minutes before `minute` into the audit log, the oldest first; says how many. Adds up
-    /// what was put down, and prunes the change feed, which nothing else does as regularly.
+    /// Moves counts of minutes before `minute` into the audit log, the oldest first; says how many, or the
+    /// most that it may move if there is more to do. Adds up what was put down, and prunes the change feed, which nothing else does as regularly.
     pub async fn close_uses(
         &mut self,
         minute: Timestamp,
@@ -140,7 +143,9 @@ impl Transaction<'_> {
         limit: u32,
     ) -> Result<u64, Failure> {
         feed::prune(self.connection, feed::KEPT, feed::PRUNED_AT_ONCE).await?;
-        self.add_up_batches().await?;
+        if self.add_up_batches().await? {
+            return Ok(limit.into());
+        }
         let rows = sqlx::query(BEFORE)
             .bind(minute.as_millis())
             .bind(limit)
