@@ -171,6 +171,12 @@ pub trait Store: Send + Sync {
     /// If the store cannot be read.
     async fn health(&self) -> Result<Health, StoreError>;
 
+    /// Waits until another process may have changed something, where the engine tells: whoever follows
+    /// the change feed looks again then, and from time to time in any case.
+    async fn news(&self) {
+        std::future::pending().await
+    }
+
     /// Ends what is under way and closes the database.
     async fn close(&self);
 }

@@ -1,21 +1,15 @@
 //! The audit log: appended to under its sealed end, read in pages.
 
 use futures_util::TryStreamExt as _;
-use sealgate_core::audit::{Chain, ChainHash, Event, Head, Query, Record};
+use sealgate_core::audit::{Chain, Event, Head, Query, Record};
 use sealgate_core::store::StoreError;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::sqlite::SqliteConnection;
 
 use super::Readers;
 use super::error::{Failure, is_duplicate};
-use super::statement::{Bulk, Columns, Statement};
+use super::statement::{Bulk, Columns, Statement, bind};
 use super::transaction::Transaction;
-
-macro_rules! columns {
-    () => {
-        "sequence, hash, time, action, key_id, actor, address, user_agent, method, path, status, \
-         request_id, details"
-    };
-}
+use crate::row::audit::{self, End, altered, columns, read, read_head};
 
 const INSERT: Bulk = Bulk {
     head: concat!("INSERT INTO audit (", columns!(), ")"),
@@ -47,50 +41,26 @@ const WRITE_HEAD: &str = "INSERT INTO audit_head (only, sequence, hash, seal) VA
      ON CONFLICT (only) DO UPDATE \
      SET sequence = excluded.sequence, hash = excluded.hash, seal = excluded.seal";
 
-/// The last record of the log, as far as the next one needs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    sequence: u64,
-    hash: ChainHash,
+/// Reads the end of the log, which other processes move too.
+pub async fn read_end(connection: &mut SqliteConnection, chain: &Chain) -> Result<End, Failure> {
+    let row = sqlx::query(HEAD).fetch_optional(connection).await?;
+    End::check(row.map(|row| read_head(&row)).transpose()?, chain)
 }
 
-impl End {
-    /// The end of an empty log.
-    pub const START: Self = Self {
-        sequence: 0,
-        hash: ChainHash::START,
-    };
-
-    /// Reads the end, which other processes move too, and checks its seal: nothing is appended to
-    /// a log whose end was altered.
-    pub async fn read(connection: &mut SqliteConnection, chain: &Chain) -> Result<Self, Failure> {
-        let row = sqlx::query(HEAD).fetch_optional(connection).await?;
-        let head = row.map(|row| read_head(&row)).transpose()?;
-        let head = head.ok_or_else(|| altered("its sealed end is missing"))?;
-        if head != chain.head(head.sequence, head.hash) {
-            return Err(altered("its sealed end is not what was written"));
-        }
-        Ok(Self {
-            sequence: head.sequence,
-            hash: head.hash,
-        })
-    }
-
-    /// Seals this as the end of the log.
-    pub async fn write(
-        self,
-        connection: &mut SqliteConnection,
-        chain: &Chain,
-    ) -> Result<(), Failure> {
-        let head = chain.head(self.sequence, self.hash);
-        sqlx::query(WRITE_HEAD)
-            .bind(head.sequence.cast_signed())
-            .bind(&head.hash.0[..])
-            .bind(&head.seal.0[..])
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
+/// Seals this as the end of the log.
+pub async fn write_end(
+    end: End,
+    connection: &mut SqliteConnection,
+    chain: &Chain,
+) -> Result<(), Failure> {
+    let head = end.sealed(chain);
+    sqlx::query(WRITE_HEAD)
+        .bind(head.sequence.cast_signed())
+        .bind(&head.hash.0[..])
+        .bind(&head.seal.0[..])
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 impl Transaction<'_> {
@@ -99,13 +69,8 @@ impl Transaction<'_> {
         &mut self,
         events: impl IntoIterator<Item = &'e Event>,
     ) -> Result<(), Failure> {
-        let mut records = Vec::new();
-        for event in events {
-            let sequence = self.end.sequence + 1;
-            let hash = self.chain.link(&self.end.hash, sequence, event);
-            self.end = End { sequence, hash };
-            records.push((self.end, event));
-        }
+        let records = self.end.link(events, self.chain);
+        let bind = |statement, record: &(End, &Event)| bind(statement, audit::values(record));
         INSERT
             .run(self.connection, &records, bind)
             .await
@@ -117,27 +82,6 @@ impl Transaction<'_> {
                 }
             })
     }
-}
-
-fn altered(how: &str) -> Failure {
-    Failure::unreadable(format!("the audit log was altered: {how}"))
-}
-
-fn bind<'q>(statement: Statement<'q>, (end, event): &(End, &Event)) -> Statement<'q> {
-    statement
-        .bind(end.sequence.cast_signed())
-        .bind(&end.hash.0[..])
-        .bind(event.time.as_millis())
-        .bind(event.action.as_str())
-        .bind(event.key_id.map(|id| id.to_string()))
-        .bind(event.actor.as_str())
-        .bind(event.address.map(|address| address.to_string()))
-        .bind(event.user_agent.as_deref())
-        .bind(event.method.as_deref())
-        .bind(event.path.as_deref())
-        .bind(event.status)
-        .bind(event.request_id.as_deref())
-        .bind(event.details.as_str())
 }
 
 impl Readers {
@@ -181,43 +125,4 @@ impl Readers {
         }
         Ok(records)
     }
-}
-
-fn read(row: &SqliteRow) -> Result<Record, Failure> {
-    let mut columns = Columns::of(row);
-    // The fields stand in the order of the columns.
-    Ok(Record {
-        sequence: columns.number()?,
-        hash: ChainHash(columns.bytes()?),
-        event: Event {
-            time: columns.time()?,
-            action: columns.parsed()?,
-            key_id: columns.optional_key_id()?,
-            actor: columns.take()?,
-            address: columns.optional_address()?,
-            user_agent: columns.take()?,
-            method: columns.take()?,
-            path: columns.take()?,
-            status: read_status(&mut columns)?,
-            request_id: columns.take()?,
-            details: columns.take()?,
-        },
-    })
-}
-
-/// No answer has the status 0, which the chain takes for none.
-fn read_status(columns: &mut Columns<'_>) -> Result<Option<u16>, Failure> {
-    match columns.optional_number()? {
-        Some(0) => Err(columns.wrong()),
-        status => Ok(status),
-    }
-}
-
-fn read_head(row: &SqliteRow) -> Result<Head, Failure> {
-    let mut columns = Columns::of(row);
-    Ok(Head {
-        sequence: columns.number()?,
-        hash: ChainHash(columns.bytes()?),
-        seal: ChainHash(columns.bytes()?),
-    })
 }

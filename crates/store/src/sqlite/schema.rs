@@ -10,10 +10,11 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::Failure;
-use super::log::End;
+use super::log;
 use super::statement::Columns;
 use super::transaction::Transaction;
 use crate::cipher::{ColumnCipher, WrappedKey};
+use crate::row::audit::End;
 
 /// What leads from each version to the next, from an empty database to version 1 first.
 const MIGRATIONS: &[&str] = &[
@@ -108,7 +109,7 @@ impl Keeper<'_> {
             end: End::START,
         };
         open.append(&[born]).await?;
-        open.end.write(open.connection, self.chain).await
+        log::write_end(open.end, open.connection, self.chain).await
     }
 
     async fn unlock(&self, connection: &mut SqliteConnection) -> Result<ColumnCipher, Failure> {

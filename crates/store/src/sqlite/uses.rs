@@ -1,24 +1,16 @@
 //! Counts of served requests: by minute while it lasts, in the audit log once it is over.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-
 use futures_util::TryStreamExt as _;
 use sealgate_core::clock::Timestamp;
 use sealgate_core::key::KeyId;
-use sealgate_core::tally::{Count, Counted, Use};
-use sqlx::sqlite::SqliteRow;
+use sealgate_core::tally::Counted;
 
 use super::error::Failure;
-use super::statement::{Bulk, Columns, Statement};
+use super::statement::{Bulk, bind};
 use super::transaction::Transaction;
 use super::{Readers, feed};
-
-macro_rules! columns {
-    () => {
-        "minute, key_id, address, route, requests, last"
-    };
-}
+use crate::row::feed::{KEPT, PRUNED_AT_ONCE};
+use crate::row::uses::{self as row, columns, read};
 
 const ADD: Bulk = Bulk {
     head: concat!("INSERT INTO uses (", columns!(), ")"),
@@ -65,19 +57,16 @@ impl Readers {
 impl Transaction<'_> {
     /// Adds counts to those of their minute, and to the uses of their keys.
     pub async fn add_uses(&mut self, counted: &[Counted]) -> Result<(), Failure> {
-        ADD.run(self.connection, counted, bind).await?;
-        let mut of_keys: HashMap<KeyId, Count> = HashMap::new();
-        for Counted { of, count } in counted {
-            let total = of_keys.entry(of.key_id).or_insert(Count {
-                requests: 0,
-                ..*count
-            });
-            total.requests += count.requests;
-            total.last = total.last.max(count.last);
-        }
-        let of_keys: Vec<(KeyId, Count)> = of_keys.into_iter().collect();
+        ADD.run(self.connection, counted, |statement, count| {
+            bind(statement, row::values(count))
+        })
+        .await?;
         ADD_TO_KEYS
-            .run(self.connection, &of_keys, bind_total)
+            .run(
+                self.connection,
+                &row::of_keys(counted),
+                |statement, of_key| bind(statement, row::total(of_key)),
+            )
             .await?;
         Ok(())
     }
@@ -90,7 +79,7 @@ impl Transaction<'_> {
         now: Timestamp,
         limit: u32,
     ) -> Result<u64, Failure> {
-        feed::prune(self.connection, feed::KEPT, feed::PRUNED_AT_ONCE).await?;
+        feed::prune(self.connection, KEPT, PRUNED_AT_ONCE).await?;
         let rows = sqlx::query(BEFORE)
             .bind(minute.as_millis())
             .bind(limit)
@@ -104,7 +93,7 @@ impl Transaction<'_> {
         sqlx::query(DELETE_UP_TO)
             .bind(last.of.minute.as_millis())
             .bind(last.of.key_id.to_string())
-            .bind(text_of(last.of.address))
+            .bind(row::text_of(last.of.address))
             .bind(&*last.of.route)
             .execute(&mut *self.connection)
             .await?;
@@ -115,48 +104,4 @@ impl Transaction<'_> {
         self.append(&events).await?;
         Ok(events.len() as u64)
     }
-}
-
-fn bind<'q>(statement: Statement<'q>, Counted { of, count }: &Counted) -> Statement<'q> {
-    statement
-        .bind(of.minute.as_millis())
-        .bind(of.key_id.to_string())
-        .bind(text_of(of.address))
-        .bind(&*of.route)
-        .bind(count.requests.cast_signed())
-        .bind(count.last.as_millis())
-}
-
-fn bind_total<'q>(statement: Statement<'q>, (id, count): &(KeyId, Count)) -> Statement<'q> {
-    statement
-        .bind(id.to_string())
-        .bind(count.requests.cast_signed())
-        .bind(count.last.as_millis())
-}
-
-/// An address as it stands in the primary key, where there is no NULL.
-fn text_of(address: Option<IpAddr>) -> String {
-    address
-        .map(|address| address.to_string())
-        .unwrap_or_default()
-}
-
-fn read(row: &SqliteRow) -> Result<Counted, Failure> {
-    let mut columns = Columns::of(row);
-    let of = Use {
-        minute: columns.time()?,
-        key_id: columns.key_id()?,
-        address: match columns.take::<&str>()? {
-            "" => None,
-            address => Some(address.parse().map_err(|_| columns.wrong())?),
-        },
-        route: columns.take::<&str>()?.into(),
-    };
-    Ok(Counted {
-        of,
-        count: Count {
-            requests: columns.number()?,
-            last: columns.time()?,
-        },
-    })
 }

@@ -1,0 +1,210 @@
+//! Where the database is, and how a connection to it is made and set up.
+
+use std::fmt;
+use std::time::Duration;
+
+use sealgate_core::store::StoreError;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use tokio::time::timeout;
+use url::Url;
+
+use super::error::{Fault, STANDBY};
+use crate::failure::Failure;
+
+/// How long one server may take to let a connection in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is set for each connection, and the question whether its server takes writes. The server itself
+/// ends what takes longer, so that no lock is held by a process that is gone; what waits here does so a
+/// little longer ([`PATIENCE`]).
+const SET_UP: &str = "SET statement_timeout = 10000; SET lock_timeout = 5000; \
+     SET idle_in_transaction_session_timeout = 10000; SHOW transaction_read_only";
+
+/// How long whoever asks waits for the answer, whatever became of the server or the network.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The connections that read, unless set otherwise.
+pub const READERS: u32 = 8;
+
+/// Where a database on PostgreSQL is.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// One for each server, in the order in which they are tried.
+    servers: Vec<PgConnectOptions>,
+    readers: u32,
+}
+
+impl PostgresOptions {
+    /// Reads a connection URL, `postgres://user:password@host:port/database?sslmode=verify-full`. It may
+    /// name several servers, `host1:port1,host2:port2`: the first that takes writes is used.
+    ///
+    /// What it does not say is taken from the environment and the password file, as `libpq` does:
+    /// `PGPASSWORD`, `PGPASSFILE` and so on.
+    ///
+    /// # Errors
+    /// If it is no such URL. The message shows nothing of it, since a password may be anywhere in it.
+    pub fn parse(url: &str) -> Result<Self, NotAUrl> {
+        let servers = split_servers(url).ok_or(NotAUrl)?;
+        let servers = servers.iter().map(|url| {
+            let url = Url::parse(url).map_err(|_| NotAUrl)?;
+            let options = PgConnectOptions::from_url(&url).map_err(|_| NotAUrl)?;
+            let options = match options.get_application_name() {
+                Some(_) => options,
+                None => options.application_name("sealgate"),
+            };
+            Ok(options.disable_statement_logging())
+        });
+        Ok(Self {
+            servers: servers.collect::<Result<_, _>>()?,
+            readers: READERS,
+        })
+    }
+
+    /// At most so many connections read at the same time, at least one.
+    #[must_use]
+    pub fn with_readers(self, readers: u32) -> Self {
+        let readers = readers.max(1);
+        Self { readers, ..self }
+    }
+
+    /// At most so many connections that read.
+    pub(super) const fn readers(&self) -> u32 {
+        self.readers
+    }
+
+    /// The options of the first server.
+    pub(super) fn servers(&self) -> &[PgConnectOptions] {
+        &self.servers
+    }
+
+    /// Connects to the first server that takes writes.
+    pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
+        let mut refusal = Failure::unavailable("no server is named");
+        for server in &self.servers {
+            match timeout(CONNECT_TIMEOUT, connect(server)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(fault)) => refusal = fault.into_failure(),
+                Err(_) => refusal = Failure::unavailable("the database did not answer in time"),
+            }
+        }
+        let Failure(error) = refusal;
+        Err(match error {
+            StoreError::Unavailable(why) => Failure::unavailable(format!("{self}: {why}")),
+            other => other.into(),
+        })
+    }
+}
+
+async fn connect(server: &PgConnectOptions) -> Result<PgConnection, Fault> {
+    let mut connection = server.connect().await?;
+    let answers = sqlx::raw_sql(SET_UP).fetch_all(&mut connection).await?;
+    let is_read_only: Option<String> = answers.last().map(|row| row.try_get(0)).transpose()?;
+    if is_read_only.as_deref() == Some("on") {
+        close(connection).await;
+        return Err(Failure::unavailable(STANDBY).into());
+    }
+    Ok(connection)
+}
+
+/// Says goodbye to the server, which would log a warning otherwise.
+pub async fn close(connection: PgConnection) {
+    let _ = timeout(CONNECT_TIMEOUT, connection.close()).await;
+}
+
+/// Where the servers are and which database it is; neither user nor password.
+impl fmt::Display for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, server) in self.servers.iter().enumerate() {
+            if number > 0 {
+                f.write_str(", ")?;
+            }
+            match server.get_socket() {
+                Some(socket) => write!(f, "{}", socket.display())?,
+                None => write!(f, "{}:{}", server.get_host(), server.get_port())?,
+            }
+        }
+        match self
+            .servers
+            .first()
+            .and_then(PgConnectOptions::get_database)
+        {
+            Some(database) => write!(f, ", database {database}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresOptions({self})")
+    }
+}
+
+/// The text is no URL of a database.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the database's URL is not of the form postgres://user:password@host:port/database; what is special \
+     in a password is percent-encoded"
+)]
+pub struct NotAUrl;
+
+/// A URL for each server that one with several names.
+fn split_servers(url: &str) -> Option<Vec<String>> {
+    let (scheme, rest) = url.split_once("://")?;
+    if !matches!(scheme, "postgres" | "postgresql") {
+        return None;
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), authority),
+    };
+    let servers = hosts.split(',');
+    Some(
+        servers
+            .map(|host| format!("{scheme}://{user}{host}{path}"))
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(url: &str) -> String {
+        PostgresOptions::parse(url).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_url_may_name_several_servers() {
+        let one = "postgres://ada:secret@db.example:6543/keys?sslmode=require";
+        assert_eq!(shown(one), "db.example:6543, database keys");
+        let two = "postgresql://ada:secret@one.example,two.example:6543/keys";
+        assert_eq!(
+            shown(two),
+            "one.example:5432, two.example:6543, database keys"
+        );
+        let socket = "postgres://ada@%2Frun%2Fpostgresql/keys";
+        assert_eq!(shown(socket), "/run/postgresql, database keys");
+    }
+
+    #[test]
+    fn neither_a_refusal_nor_the_options_show_a_password() {
+        let options = PostgresOptions::parse("postgres://ada:s3cret@h/d").unwrap();
+        assert!(!format!("{options:?} {options}").contains("s3cret"));
+        for wrong in [
+            "s3cret",
+            "mysql://ada:s3cret@h/d",
+            "postgres://ada:s3cret@h:s3cret/d",
+            "postgres://ada:s3cret@h/d?sslmode=s3cret",
+        ] {
+            let refusal = PostgresOptions::parse(wrong).unwrap_err();
+            assert!(
+                !format!("{refusal} {refusal:?}").contains("s3cret"),
+                "{wrong}"
+            );
+        }
+    }
+}
