@@ -1,10 +1,11 @@
 //! Where the database is, and how a connection to it is made and set up.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use sealgate_core::store::StoreError;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::time::timeout;
 use url::Url;
@@ -68,12 +69,28 @@ impl PostgresOptions {
         Self { readers, ..self }
     }
 
+    /// Whether nobody between here and the servers can read what is sent, or take their place.
+    pub fn is_private(&self) -> bool {
+        let is_here = |server: &PgConnectOptions| {
+            let address = server.get_host().parse::<IpAddr>();
+            server.get_socket().is_some()
+                || server.get_host() == "localhost"
+                || address.is_ok_and(|address| address.is_loopback())
+        };
+        let is_verified =
+            |server: &PgConnectOptions| matches!(server.get_ssl_mode(), PgSslMode::VerifyFull);
+        let servers = self.servers.iter();
+        servers
+            .into_iter()
+            .all(|server| is_here(server) || is_verified(server))
+    }
+
     /// At most so many connections that read.
     pub(super) const fn readers(&self) -> u32 {
         self.readers
     }
 
-    /// The options of the first server.
+    /// The options of each server.
     pub(super) fn servers(&self) -> &[PgConnectOptions] {
         &self.servers
     }
@@ -188,6 +205,18 @@ mod tests {
         );
         let socket = "postgres://ada@%2Frun%2Fpostgresql/keys";
         assert_eq!(shown(socket), "/run/postgresql, database keys");
+    }
+
+    #[test]
+    fn what_leaves_this_machine_is_private_if_the_server_proves_itself() {
+        let is_private = |url: &str| PostgresOptions::parse(url).unwrap().is_private();
+        assert!(is_private("postgres://ada@127.0.0.1/d"));
+        assert!(is_private("postgres://ada@localhost/d"));
+        assert!(is_private("postgres://ada@%2Frun/d"));
+        assert!(is_private("postgres://ada@db/d?sslmode=verify-full"));
+        for mode in ["prefer", "require", "verify-ca"] {
+            assert!(!is_private(&format!("postgres://ada@db/d?sslmode={mode}")));
+        }
     }
 
     #[test]

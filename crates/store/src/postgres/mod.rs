@@ -43,6 +43,7 @@ use sealgate_core::tally::Counted;
 use sealgate_core::user::UserRecord;
 
 pub use self::connect::{NotAUrl, PostgresOptions};
+use self::error::Fault;
 pub use self::error::describe;
 use self::news::News;
 use self::readers::Readers;
@@ -97,6 +98,19 @@ impl Postgres {
             news: News::of(options.clone()),
             options,
         })
+    }
+}
+
+impl Postgres {
+    /// Whether a database holds a store.
+    ///
+    /// # Errors
+    /// If it cannot be asked, or holds something else.
+    pub async fn is_in(options: &PostgresOptions) -> Result<bool, StoreError> {
+        let mut connection = options.connect().await?;
+        let found = schema::version(&mut connection).await;
+        connect::close(connection).await;
+        Ok(found.map_err(Fault::into_failure)?.is_some())
     }
 }
 

@@ -205,7 +205,7 @@ impl From<Fault> for Mishap {
 }
 
 /// The version of the schema that is there; nothing in an empty database.
-async fn version(connection: &mut PgConnection) -> Result<Option<u32>, Fault> {
+pub async fn version(connection: &mut PgConnection) -> Result<Option<u32>, Fault> {
     let foreign = || Failure::unreadable("it is the database of another program");
     match sqlx::query(VERSION).fetch_optional(&mut *connection).await {
         Ok(row) => {
