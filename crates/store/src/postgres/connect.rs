@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sealgate_core::store::StoreError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokio::time::timeout;
 use url::Url;
 
@@ -16,14 +16,10 @@ use crate::failure::Failure;
 /// How long one server may take to let a connection in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is set for each connection, and the question whether its server takes writes. The server itself
-/// ends what takes longer, so that no lock is held by a process that is gone; what waits here does so a
-/// little longer ([`PATIENCE`]).
-const SET_UP: &str = "SET statement_timeout = 10000; SET lock_timeout = 5000; \
-     SET idle_in_transaction_session_timeout = 10000; SHOW transaction_read_only";
-
-/// How long whoever asks waits for the answer, whatever became of the server or the network.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+/// How long whoever asks waits for the answer, whatever became of the server or the network. The server
+/// itself ends what takes two thirds of that, or waits for a lock for a third of it, so that nothing is
+/// held by a process that is gone.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The connections that read, unless set otherwise.
 pub const READERS: u32 = 8;
@@ -34,6 +30,7 @@ pub struct PostgresOptions {
     /// One for each server, in the order in which they are tried.
     servers: Vec<PgConnectOptions>,
     readers: u32,
+    patience: Duration,
 }
 
 impl PostgresOptions {
@@ -59,6 +56,7 @@ impl PostgresOptions {
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
             readers: READERS,
+            patience: PATIENCE,
         })
     }
 
@@ -67,6 +65,17 @@ impl PostgresOptions {
     pub fn with_readers(self, readers: u32) -> Self {
         let readers = readers.max(1);
         Self { readers, ..self }
+    }
+
+    /// An answer is waited for so long, at least three milliseconds.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// How long an answer is waited for.
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Whether nobody between here and the servers can read what is sent, or take their place.
@@ -99,7 +108,12 @@ impl PostgresOptions {
     pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
         let mut refusal = Failure::unavailable("no server is named");
         for server in &self.servers {
-            match timeout(CONNECT_TIMEOUT, connect(server)).await {
+            match timeout(
+                CONNECT_TIMEOUT.min(self.patience),
+                connect(server, self.patience),
+            )
+            .await
+            {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(fault)) => refusal = fault.into_failure(),
                 Err(_) => refusal = Failure::unavailable("the database did not answer in time"),
@@ -113,9 +127,17 @@ impl PostgresOptions {
     }
 }
 
-async fn connect(server: &PgConnectOptions) -> Result<PgConnection, Fault> {
+async fn connect(server: &PgConnectOptions, patience: Duration) -> Result<PgConnection, Fault> {
     let mut connection = server.connect().await?;
-    let answers = sqlx::raw_sql(SET_UP).fetch_all(&mut connection).await?;
+    let third = patience.as_millis() / 3;
+    let set_up = format!(
+        "SET statement_timeout = {}; SET lock_timeout = {third}; \
+         SET idle_in_transaction_session_timeout = {}; SHOW transaction_read_only",
+        2 * third,
+        2 * third
+    );
+    let set_up = sqlx::raw_sql(AssertSqlSafe(set_up));
+    let answers = set_up.fetch_all(&mut connection).await?;
     let is_read_only: Option<String> = answers.last().map(|row| row.try_get(0)).transpose()?;
     if is_read_only.as_deref() == Some("on") {
         close(connection).await;

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::connect::{self, PATIENCE, PostgresOptions};
+use super::connect::{self, PostgresOptions};
 use super::error::Fault;
 use super::statement::bind;
 use crate::cipher::ColumnCipher;
@@ -58,9 +58,11 @@ impl Readers {
     async fn fetch(&self, sql: SqlStr, values: Values) -> Result<Vec<PgRow>, Failure> {
         let late = |_| Failure::unavailable("the database did not answer in time");
         let busy = |_| Failure::unavailable("no connection became free in time");
-        let permit = timeout(PATIENCE, self.free.acquire()).await.map_err(busy)?;
+        let permit = timeout(self.options.patience(), self.free.acquire())
+            .await
+            .map_err(busy)?;
         let _permit = permit.map_err(|_| Failure::unavailable("it was closed"))?;
-        timeout(PATIENCE, self.answer(sql, values))
+        timeout(self.options.patience(), self.answer(sql, values))
             .await
             .map_err(late)?
     }

@@ -206,22 +206,35 @@ impl From<Fault> for Mishap {
 
 /// The version of the schema that is there; nothing in an empty database.
 pub async fn version(connection: &mut PgConnection) -> Result<Option<u32>, Fault> {
-    let foreign = || Failure::unreadable("it is the database of another program");
-    match sqlx::query(VERSION).fetch_optional(&mut *connection).await {
+    let tables = match noted_version(connection).await? {
+        Some(version) => return Ok(Some(version)),
+        None => sqlx::query(TABLES).fetch_one(&mut *connection).await?,
+    };
+    if Columns::of(&tables).take::<i64>()? == 0 {
+        return Ok(None);
+    }
+    // Another process may have made them between the two questions.
+    let version = noted_version(connection).await?;
+    version.map(Some).ok_or_else(|| foreign().into())
+}
+
+/// The version that the database says it has; nothing if it has no place for one.
+async fn noted_version(connection: &mut PgConnection) -> Result<Option<u32>, Fault> {
+    match sqlx::query(VERSION).fetch_optional(connection).await {
         Ok(row) => {
             let row = row.ok_or_else(|| Failure::unreadable("its only row in meta is missing"))?;
             known(Columns::of(&row).number()?).map(Some)
         }
-        Err(error) if code(&error) == Some(NO_SUCH_TABLE) => {
-            let row = sqlx::query(TABLES).fetch_one(connection).await?;
-            match Columns::of(&row).take::<i64>()? {
-                0 => Ok(None),
-                _ => Err(foreign().into()),
-            }
-        }
-        Err(error) if code(&error) == Some(NO_SUCH_COLUMN) => Err(foreign().into()),
-        Err(error) => Err(error.into()),
+        Err(error) => match code(&error) {
+            Some(NO_SUCH_TABLE) => Ok(None),
+            Some(NO_SUCH_COLUMN) => Err(foreign().into()),
+            _ => Err(error.into()),
+        },
     }
+}
+
+fn foreign() -> Failure {
+    Failure::unreadable("it is the database of another program")
 }
 
 /// The version, which no other process changes before this transaction ends.

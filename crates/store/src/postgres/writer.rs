@@ -12,7 +12,7 @@ use sealgate_core::tally::Counted;
 use sqlx::postgres::PgConnection;
 use tokio::time::{sleep, timeout};
 
-use super::connect::{self, PATIENCE, PostgresOptions};
+use super::connect::{self, PostgresOptions};
 use super::error::Fault;
 use super::statement::run;
 use super::transaction::{Head, Transaction};
@@ -48,7 +48,7 @@ pub struct Pen {
 impl queue::Pen for Pen {
     async fn write(&mut self, batch: &[Work]) -> Vec<Outcome> {
         let late = |_| Failure::unavailable("the database did not answer in time");
-        let written = timeout(PATIENCE, self.write_once(batch)).await;
+        let written = timeout(self.options.patience(), self.write_once(batch)).await;
         match written.map_err(late).flatten() {
             Ok(outcomes) => outcomes,
             Err(Failure(error)) => {

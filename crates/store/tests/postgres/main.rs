@@ -4,8 +4,10 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod outages;
 #[path = "../support/postgres_server.rs"]
 mod postgres_server;
+mod processes;
 
 use std::sync::Arc;
 

@@ -132,9 +132,36 @@ impl PostgresServer {
         ]);
     }
 
+    /// Stops the server's processes where they are: it takes connections, and says nothing.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
     /// Lets a standby take over.
     pub fn promote(&self) {
         self.control(&["promote"]);
+    }
+
+    /// Sends a signal to the server and to the processes of its connections.
+    fn signal(&self, signal: &str) {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let server = file.lines().next().unwrap().to_owned();
+        let children = Command::new("ps")
+            .args(["-o", "pid=", "--ppid", &server])
+            .output()
+            .unwrap();
+        let children = String::from_utf8(children.stdout).unwrap();
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(&server)
+            .args(children.split_whitespace())
+            .status();
+        assert!(status.unwrap().success());
     }
 
     fn in_a_new_directory() -> Self {

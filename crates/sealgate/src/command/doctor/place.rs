@@ -73,7 +73,8 @@ fn master_key(place: &DataDir) -> Finding {
     Finding::ok(
         CHECK,
         match &source {
-            Source::DataDir(path) if matches!(&place.database, Database::Sqlite(file) if file.parent() == path.parent()) => {
+            Source::DataDir(path) if matches!(&place.database, Database::Sqlite(file) if file.parent() == path.parent()) =>
+            {
                 format!(
                     "{source}, beside the store: whoever copies the directory has both; \
              SEALGATE_MASTER_KEY_FILE can keep it elsewhere"
