@@ -111,9 +111,14 @@ async fn prepare(
 ) -> Outcome<Option<PathBuf>> {
     let is_file = matches!(place.database, Database::Sqlite(_));
     match missing {
-        // A server of PostgreSQL is asked again when it is opened.
-        Missing::Refuse if !is_file || has_store(&place.database).await? => Ok(None),
-        Missing::Refuse => Err(no_store(&place.database)),
+        Missing::Refuse => {
+            // A server of PostgreSQL is asked when it is opened; without a key it never is.
+            let must_ask = is_file || source.missing_file().is_some();
+            if must_ask && !has_store(&place.database).await? {
+                return Err(no_store(&place.database));
+            }
+            Ok(None)
+        }
         Missing::Create => {
             let needs_key = source.missing_file().is_some() && !has_store(&place.database).await?;
             if is_file || needs_key {
