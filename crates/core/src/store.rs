@@ -174,7 +174,7 @@ pub trait Store: Send + Sync {
     /// Waits until another process may have changed something, where the engine tells: whoever follows
     /// the change feed looks again then, and from time to time in any case.
     async fn news(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Ends what is under way and closes the database.

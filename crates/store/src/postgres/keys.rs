@@ -13,7 +13,7 @@ use super::statement::{Bulk, Columns, bind, execute};
 use super::transaction::Transaction;
 use crate::failure::{Failure, one_row};
 use crate::row::key::{self, Found, SETTINGS, columns, find, read, settings};
-use crate::row::listing;
+use crate::row::listing::{self, Ranges};
 
 const INSERT: Bulk = Bulk {
     head: concat!(
@@ -48,7 +48,7 @@ pub const TO_EXPIRE: &str = concat!(
 
 /// Locks keys in the order of their identifiers: whoever needs several of them takes them in this
 /// order, so that no two transactions wait for each other.
-const LOCK: &str = "SELECT id FROM api_key WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+pub const LOCK: &str = "SELECT id FROM api_key WHERE id = ANY($1) ORDER BY id FOR UPDATE";
 
 /// The column of a listing after those of the key.
 const NAME_FOLDED: usize = key::COLUMNS;
@@ -78,7 +78,8 @@ impl Readers {
 
     pub async fn keys(&self, query: &KeyQuery) -> Result<Keys, Failure> {
         let is_by_name = query.name.is_some();
-        let (sql, values) = listing::keys(query).into_parts(|number| format!("${number}"));
+        let (sql, values) =
+            listing::keys(query, Ranges::CutOff).into_parts(|number| format!("${number}"));
         let rows = self.rows_of(sql, values).await?;
         self.page(&rows, query.limit, |row, id| {
             let name = is_by_name.then(|| Columns::at(row, NAME_FOLDED).take());

@@ -37,7 +37,7 @@ pub const AFTER: &str = concat!(
 pub const HEAD: &str = "SELECT sequence, hash, seal FROM audit_head WHERE one = 1";
 
 /// Whoever appends waits here for whoever appends before.
-const LOCK_HEAD: &str =
+pub const LOCK_HEAD: &str =
     "SELECT sequence, hash, seal, feed_end FROM audit_head WHERE one = 1 FOR UPDATE";
 
 const WRITE_HEAD: &str = "UPDATE audit_head SET sequence = $1, hash = $2, seal = $3, feed_end = $4";

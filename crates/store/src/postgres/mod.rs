@@ -14,6 +14,8 @@ mod health;
 mod keys;
 mod log;
 mod news;
+#[cfg(test)]
+mod plans;
 mod readers;
 mod revocations;
 mod schema;

@@ -14,7 +14,7 @@ use super::connect::PostgresOptions;
 /// The channel that [`NOTIFY`](super::writer) names.
 const CHANNEL: &str = "sealgate_feed";
 /// After how long without a word it is asked whether the connection is still there.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// How long that may take.
 const ANSWER: Duration = Duration::from_secs(10);
 /// After how long a connection that failed is tried again, at first and at most.
@@ -108,10 +108,10 @@ async fn follow(
             Ok(Err(error)) => return Err(error),
             Err(_) => {
                 let asked = sqlx::query("SELECT 1").execute(&mut listener);
-                match timeout(ANSWER, asked).await {
-                    Ok(answer) => drop(answer?),
-                    Err(_) => return Ok(()),
-                }
+                let Ok(answer) = timeout(ANSWER, asked).await else {
+                    return Ok(());
+                };
+                answer?;
             }
         }
     }

@@ -43,14 +43,33 @@ impl Sql {
     }
 }
 
+/// How the ranges of a listing become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ranges {
+    /// The engine merges them, since each is in the order of the whole.
+    Merged,
+    /// The engine sorts them, so the first rows of each have to do.
+    CutOff,
+}
+
 /// The statement that answers a query, with one key more than asked for: it tells whether there is
 /// another page.
-pub fn keys(query: &KeyQuery) -> Sql {
-    let range = Range::of(query);
+pub fn keys(query: &KeyQuery, ranges: Ranges) -> Sql {
+    let (range, branches) = (Range::of(query), branches(query));
+    let is_cut_off = ranges == Ranges::CutOff && branches.len() > 1;
+    let limit = i64::from(query.limit) + 1;
+    let order = if query.name.is_some() {
+        " ORDER BY name_folded, id LIMIT "
+    } else {
+        " ORDER BY id DESC LIMIT "
+    };
     let mut sql = Sql::default();
-    for (place, branch) in branches(query).into_iter().enumerate() {
+    for (place, branch) in branches.into_iter().enumerate() {
         if place > 0 {
             sql.push(" UNION ALL ");
+        }
+        if is_cut_off {
+            sql.push("SELECT * FROM (");
         }
         // What a UNION is ordered by has to be among its columns.
         sql.push(concat!(
@@ -65,13 +84,11 @@ pub fn keys(query: &KeyQuery) -> Sql {
                 .push(" AND ");
         }
         range.push(&mut sql);
+        if is_cut_off {
+            sql.push(order).value(limit).push(") AS cut_off");
+        }
     }
-    sql.push(if query.name.is_some() {
-        " ORDER BY name_folded, id"
-    } else {
-        " ORDER BY id DESC"
-    });
-    sql.push(" LIMIT ").value(i64::from(query.limit) + 1);
+    sql.push(order).value(limit);
     sql
 }
 

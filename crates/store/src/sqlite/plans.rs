@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::fixture::Fixture;
 use super::{addresses, data_keys, feed, health, keys, log, revocations, users, uses};
-use crate::row::listing;
+use crate::row::listing::{self, Ranges};
 
 async fn assert_indexed(fixture: &Fixture, what: &str, sql: &str) {
     let mut connection = fixture.connect().await;
@@ -93,7 +93,8 @@ async fn every_listing_is_a_range_of_an_index_in_its_order() {
                             after,
                             limit: 9,
                         };
-                        let (sql, _) = listing::keys(&query).into_parts(|_| "?".to_owned());
+                        let (sql, _) =
+                            listing::keys(&query, Ranges::Merged).into_parts(|_| "?".to_owned());
                         let what = format!("{query:?}");
                         assert_indexed(&fixture, &what, &sql).await;
                     }

@@ -29,7 +29,7 @@ conformance!(Place);
 #[async_trait]
 impl conformance::Engine for Place {
     async fn fresh() -> Self {
-        Self::new()
+        Self(PostgresServer::shared().schema())
     }
 
     async fn open(&self) -> Arc<dyn Store> {
@@ -37,7 +37,7 @@ impl conformance::Engine for Place {
     }
 }
 
-/// One database.
+/// The URL of one database, or of a schema in it.
 struct Place(String);
 
 impl Place {

@@ -2,8 +2,12 @@
 //! goes away with it. Without them the test fails.
 //!
 //! Other crates' tests take this file in with `#[path]`; no one of them uses all of it.
+#![allow(
+    clippy::allow_attributes,
+    reason = "each test program uses another part"
+)]
 #![allow(dead_code, reason = "each test program uses another part")]
-#![allow(clippy::allow_attributes, reason = "what is used differs")]
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -83,6 +87,15 @@ impl PostgresServer {
         let name = format!("test_{number}");
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
         self.url(&name)
+    }
+
+    /// The URL of a new, empty schema of a database that others have schemas in. It is there sooner than a
+    /// database.
+    pub fn schema(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{number}");
+        self.sql("postgres", &format!("CREATE SCHEMA {name}"));
+        format!("{}?options=-csearch_path%3D{name}", self.url("postgres"))
     }
 
     /// The URL of a database.
