@@ -40,7 +40,8 @@ async fn main() -> Outcome<()> {
     let store = &*store;
 
     let begin = Instant::now();
-    for first in (0..keys).step_by(usize::try_from(A_COMMIT)?) {
+    let is_filled = store.health().await?.keys > 0;
+    for first in (if is_filled { keys } else { 0 }..keys).step_by(usize::try_from(A_COMMIT)?) {
         store
             .commit(commit(first..keys.min(first + A_COMMIT))?)
             .await?;

@@ -3,8 +3,8 @@
 use sealgate_core::clock::Timestamp;
 use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord};
 use sealgate_core::store::{Change, Cursor, KeyQuery, Keys};
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use uuid::Uuid;
 
 use super::error::{Fault, conflict_if_duplicate};
@@ -12,6 +12,7 @@ use super::readers::Readers;
 use super::statement::{Bulk, Columns, bind, execute};
 use super::transaction::Transaction;
 use crate::failure::{Failure, one_row};
+use crate::row::Values;
 use crate::row::key::{self, Found, SETTINGS, columns, find, read, settings};
 use crate::row::listing::{self, Ranges};
 
@@ -60,47 +61,57 @@ impl Readers {
     }
 
     pub async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, Failure> {
-        let rows = self.rows(BY_PREFIX, vec![prefix.as_str().into()]).await?;
-        self.page(&rows, u32::MAX, by_id)
+        let values = vec![prefix.as_str().into()];
+        self.page(BY_PREFIX.into_sql_str(), values, u32::MAX, by_id)
+            .await
     }
 
     pub async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, Failure> {
         // The nil UUID is nobody's identifier (RFC 9562, section 5.9), and the lowest.
         let after = after.unwrap_or(KeyId(Uuid::nil())).to_string();
         let values = vec![after.into(), (i64::from(limit) + 1).into()];
-        self.page(&self.rows(AFTER, values).await?, limit, by_id)
+        self.page(AFTER.into_sql_str(), values, limit, by_id).await
     }
 
     pub async fn keys_to_expire(&self, now: Timestamp, limit: u32) -> Result<Keys, Failure> {
         let values = vec![now.into(), (i64::from(limit) + 1).into()];
-        self.page(&self.rows(TO_EXPIRE, values).await?, limit, by_id)
+        self.page(TO_EXPIRE.into_sql_str(), values, limit, by_id)
+            .await
     }
 
     pub async fn keys(&self, query: &KeyQuery) -> Result<Keys, Failure> {
         let is_by_name = query.name.is_some();
-        let (sql, values) =
-            listing::keys(query, Ranges::CutOff).into_parts(|number| format!("${number}"));
-        let rows = self.rows_of(sql, values).await?;
-        self.page(&rows, query.limit, |row, id| {
+        let listing = listing::keys(query, Ranges::CutOff);
+        let (sql, values) = listing.into_parts(|number| format!("${number}"));
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        self.page(sql, values, query.limit, |row, id| {
             let name = is_by_name.then(|| Columns::at(row, NAME_FOLDED).take());
             Ok(Cursor {
                 name: name.transpose()?,
                 id,
             })
         })
+        .await
     }
 
     /// The keys of rows. One beyond `limit` tells that there is another page; `place_of` tells where
     /// that starts, from the last row of this one.
-    fn page(
+    async fn page(
         &self,
-        rows: &[PgRow],
+        sql: SqlStr,
+        values: Values,
         limit: u32,
-        place_of: impl Fn(&PgRow, KeyId) -> Result<Cursor, Failure>,
+        place_of: impl Fn(&PgRow, KeyId) -> Result<Cursor, Failure> + Send + Sync,
     ) -> Result<Keys, Failure> {
-        let (mut keys, mut last) = (Keys::default(), None);
-        for row in rows.iter().take(limit as usize) {
-            let id = match find(row, Columns::of(row).take()?, &self.cipher)? {
+        let (mut keys, mut count, mut last) = (Keys::default(), 0, None);
+        self.fetch(sql, values, |row| {
+            if count == limit {
+                let place = last.take().map(|(row, id)| place_of(&row, id));
+                keys.next = place.transpose()?;
+                return Ok(());
+            }
+            count += 1;
+            let id = match find(&row, Columns::of(&row).take()?, &self.cipher)? {
                 Found::Key(key) => {
                     let id = key.id;
                     keys.records.push(key);
@@ -110,13 +121,12 @@ impl Readers {
                     keys.damaged.push(id);
                     id
                 }
-                Found::Nameless => continue,
+                Found::Nameless => return Ok(()),
             };
             last = Some((row, id));
-        }
-        if rows.len() > limit as usize {
-            keys.next = last.map(|(row, id)| place_of(row, id)).transpose()?;
-        }
+            Ok(())
+        })
+        .await?;
         Ok(keys)
     }
 }

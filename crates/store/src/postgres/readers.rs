@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use tokio::sync::Semaphore;
@@ -38,12 +39,24 @@ impl Readers {
 
     /// The rows that answer a statement.
     pub async fn rows(&self, sql: &'static str, values: Values) -> Result<Vec<PgRow>, Failure> {
-        self.fetch(sql.into_sql_str(), values).await
+        let mut rows = Vec::new();
+        self.fetch(sql.into_sql_str(), values, |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
     }
 
     /// The rows that answer a statement that was put together.
     pub async fn rows_of(&self, sql: String, values: Values) -> Result<Vec<PgRow>, Failure> {
-        self.fetch(AssertSqlSafe(sql).into_sql_str(), values).await
+        let mut rows = Vec::new();
+        self.fetch(AssertSqlSafe(sql).into_sql_str(), values, |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
     }
 
     /// Closes them. What is being answered is answered.
@@ -55,20 +68,30 @@ impl Readers {
         }
     }
 
-    async fn fetch(&self, sql: SqlStr, values: Values) -> Result<Vec<PgRow>, Failure> {
+    /// Hands over each row while the server still looks for the next.
+    pub async fn fetch(
+        &self,
+        sql: SqlStr,
+        values: Values,
+        take: impl FnMut(PgRow) -> Result<(), Failure> + Send,
+    ) -> Result<(), Failure> {
+        let patience = self.options.patience();
         let late = |_| Failure::unavailable("the database did not answer in time");
         let busy = |_| Failure::unavailable("no connection became free in time");
-        let permit = timeout(self.options.patience(), self.free.acquire())
-            .await
-            .map_err(busy)?;
+        let permit = timeout(patience, self.free.acquire()).await.map_err(busy)?;
         let _permit = permit.map_err(|_| Failure::unavailable("it was closed"))?;
-        timeout(self.options.patience(), self.answer(sql, values))
-            .await
-            .map_err(late)?
+        let answering = self.answer(sql, values, take);
+        timeout(patience, answering).await.map_err(late)?
     }
 
-    /// A connection goes back only once it has answered: one that is given up in the middle is closed.
-    async fn answer(&self, sql: SqlStr, values: Values) -> Result<Vec<PgRow>, Failure> {
+    /// A connection goes back only once it has answered: one that is given up in the middle is closed. The
+    /// statement is run again only as long as none of its rows was handed over.
+    async fn answer(
+        &self,
+        sql: SqlStr,
+        values: Values,
+        mut take: impl FnMut(PgRow) -> Result<(), Failure> + Send,
+    ) -> Result<(), Failure> {
         let mut tries = 0;
         loop {
             let waiting = self.idle().pop();
@@ -78,25 +101,31 @@ impl Readers {
                 None => self.options.connect().await?,
             };
             let statement = bind(sqlx::query(sql.clone()), values.clone());
-            match statement
-                .fetch_all(&mut connection)
-                .await
-                .map_err(Fault::from)
-            {
-                Ok(rows) => {
-                    self.put_back(connection);
-                    return Ok(rows);
+            let mut is_new = true;
+            let fault = {
+                let mut rows = statement.fetch(&mut connection);
+                loop {
+                    match rows.try_next().await {
+                        Ok(Some(row)) => {
+                            is_new = false;
+                            take(row)?;
+                        }
+                        Ok(None) => break None,
+                        Err(error) => break Some(Fault::from(error)),
+                    }
                 }
+            };
+            match fault {
                 // The server was restarted, perhaps: then the others that were idle are gone too.
-                Err(Fault::Lost(_)) if was_idle => self.idle().clear(),
-                Err(Fault::InTheWay) if tries < TRIES => {
+                Some(Fault::Lost(_)) if was_idle && is_new => self.idle().clear(),
+                Some(fault @ Fault::Lost(_)) => return Err(fault.into_failure()),
+                Some(Fault::InTheWay) if is_new && tries < TRIES => {
                     tries += 1;
                     self.put_back(connection);
                 }
-                Err(fault @ Fault::Lost(_)) => return Err(fault.into_failure()),
-                Err(fault) => {
+                fault => {
                     self.put_back(connection);
-                    return Err(fault.into_failure());
+                    return fault.map_or(Ok(()), |fault| Err(fault.into_failure()));
                 }
             }
         }
