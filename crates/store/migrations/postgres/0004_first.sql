@@ -91,10 +91,13 @@ CREATE TABLE audit_head (
     feed_end BIGINT NOT NULL
 );
 
+-- `mark` is drawn at random: it tells a row from another that has got the same number after the store was
+-- put back to an earlier state.
 CREATE TABLE feed (
     sequence BIGINT NOT NULL PRIMARY KEY,
     kind TEXT COLLATE "C" NOT NULL,
-    subject TEXT COLLATE "C" NOT NULL
+    subject TEXT COLLATE "C" NOT NULL,
+    mark BIGINT NOT NULL
 );
 
 -- Requests served in minutes that are not closed yet; no address is ''.

@@ -21,6 +21,24 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// held by a process that is gone.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Waits for the disk at each commit, should the database be set up not to.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit', true) = 'off'";
+
+/// The parameters of a URL that count. Others would be logged with their values.
+const PARAMETERS: [&str; 10] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "statement-cache-capacity",
+    "host",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
 /// The connections that read, unless set otherwise.
 pub const READERS: u32 = 8;
 
@@ -46,6 +64,10 @@ impl PostgresOptions {
         let servers = split_servers(url).ok_or(NotAUrl)?;
         let servers = servers.iter().map(|url| {
             let url = Url::parse(url).map_err(|_| NotAUrl)?;
+            let mut parameters = url.query_pairs();
+            if parameters.any(|(name, _)| !PARAMETERS.contains(&&*name)) {
+                return Err(NotAUrl);
+            }
             let options = PgConnectOptions::from_url(&url).map_err(|_| NotAUrl)?;
             let options = match options.get_application_name() {
                 Some(_) => options,
@@ -132,7 +154,7 @@ async fn connect(server: &PgConnectOptions, patience: Duration) -> Result<PgConn
     let third = patience.as_millis() / 3;
     let set_up = format!(
         "SET statement_timeout = {}; SET lock_timeout = {third}; \
-         SET idle_in_transaction_session_timeout = {}; SHOW transaction_read_only",
+         SET idle_in_transaction_session_timeout = {}; {DURABLE}; SHOW transaction_read_only",
         2 * third,
         2 * third
     );
@@ -183,8 +205,8 @@ impl fmt::Debug for PostgresOptions {
 /// The text is no URL of a database.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the database's URL is not of the form postgres://user:password@host:port/database; what is special \
-     in a password is percent-encoded"
+    "the database's URL is not of the form postgres://user:password@host:port/database, or has a parameter \
+     that is not known; what is special in a password is percent-encoded"
 )]
 pub struct NotAUrl;
 
@@ -196,6 +218,10 @@ fn split_servers(url: &str) -> Option<Vec<String>> {
     }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
+    // Then it began in the middle of a password, the rest of which is not to be taken for a name.
+    if path.contains('@') {
+        return None;
+    }
     let (user, hosts) = match authority.rsplit_once('@') {
         Some((user, hosts)) => (format!("{user}@"), hosts),
         None => (String::new(), authority),
@@ -250,6 +276,9 @@ mod tests {
             "mysql://ada:s3cret@h/d",
             "postgres://ada:s3cret@h:s3cret/d",
             "postgres://ada:s3cret@h/d?sslmode=s3cret",
+            "postgres://ada:12/s3cret@h/d",
+            "postgres://ada:12?s3cret@h/d",
+            "postgres://ada@h/d?sslpassword=s3cret",
         ] {
             let refusal = PostgresOptions::parse(wrong).unwrap_err();
             assert!(

@@ -14,8 +14,8 @@ pub const FACTS: &str = "SELECT version(), schema_version, key_count, \
 
 impl Readers {
     pub async fn health(&self) -> Result<Health, Failure> {
-        let row = the_row(self.rows(FACTS, vec![]).await?, "meta")?;
-        let mut columns = Columns::of(&row);
+        let rows = self.rows(FACTS, vec![]).await?;
+        let mut columns = Columns::of(the_row(&rows, "meta")?);
         Ok(Health {
             engine: engine(columns.take()?),
             schema: columns.number()?,

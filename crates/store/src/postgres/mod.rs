@@ -81,7 +81,7 @@ impl Postgres {
         let keeper = Keeper {
             master,
             chain: &chain,
-            random,
+            random: Arc::clone(&random),
             now: clock.now(),
             create,
         };
@@ -91,6 +91,7 @@ impl Postgres {
             connection,
             cipher: Arc::clone(&cipher),
             chain: Chain::new(&master.audit_key()),
+            random: Arc::clone(&random),
             notifies: true,
         };
         Ok(Self {

@@ -1,8 +1,9 @@
 //! The connections that read: a bounded number, made as they are needed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::TryStreamExt as _;
+use sealgate_core::store::FeedPosition;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use tokio::sync::Semaphore;
@@ -25,6 +26,8 @@ pub struct Readers {
     /// One for each connection that may be in use.
     free: Semaphore,
     idle: Mutex<Vec<PgConnection>>,
+    /// Where the change feed was read to, and the mark of the row there.
+    followed: Mutex<Option<(FeedPosition, Option<i64>)>>,
 }
 
 impl Readers {
@@ -34,6 +37,7 @@ impl Readers {
             options,
             cipher,
             idle: Mutex::default(),
+            followed: Mutex::default(),
         }
     }
 
@@ -131,13 +135,18 @@ impl Readers {
         }
     }
 
+    /// Where the change feed was read to.
+    pub fn followed(&self) -> MutexGuard<'_, Option<(FeedPosition, Option<i64>)>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn put_back(&self, connection: PgConnection) {
         if !self.free.is_closed() {
             self.idle().push(connection);
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

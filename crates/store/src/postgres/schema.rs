@@ -152,6 +152,7 @@ impl Keeper<'_> {
             connection,
             cipher,
             chain: self.chain,
+            random: &*self.random,
             head: Head::START,
         };
         open.append(&[born]).await?;

@@ -159,9 +159,9 @@ fn unescaped(text: &str) -> String {
 }
 
 /// One row that has to be there.
-pub fn the_row(rows: Vec<PgRow>, table: &str) -> Result<PgRow, Failure> {
+pub fn the_row<'r>(rows: &'r [PgRow], table: &str) -> Result<&'r PgRow, Failure> {
     let missing = || Failure::unreadable(format!("its only row in {table} is missing"));
-    rows.into_iter().next().ok_or_else(missing)
+    rows.first().ok_or_else(missing)
 }
 
 /// Runs a statement that is a text of its own.

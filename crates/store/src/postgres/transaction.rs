@@ -2,6 +2,7 @@
 //! to: [`keys`](super::keys), [`log`](super::log), [`uses`](super::uses), …
 
 use sealgate_core::audit::Chain;
+use sealgate_core::random::Random;
 use sealgate_core::store::{Change, Commit};
 use sqlx::postgres::PgConnection;
 
@@ -17,6 +18,8 @@ pub struct Transaction<'w> {
     pub cipher: &'w ColumnCipher,
     /// Links audit records.
     pub chain: &'w Chain,
+    /// Draws the marks of the feed.
+    pub random: &'w dyn Random,
     /// Where the log and the feed end.
     pub head: Head,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealgate_core::audit::Chain;
+use sealgate_core::random::Random;
 use sealgate_core::store::{Change, Commit, StoreError};
 use sealgate_core::tally::Counted;
 use sqlx::postgres::PgConnection;
@@ -41,6 +42,8 @@ pub struct Pen {
     pub cipher: Arc<ColumnCipher>,
     /// Links audit records.
     pub chain: Chain,
+    /// Draws the marks of the feed.
+    pub random: Arc<dyn Random>,
     /// Whether the database takes notifications.
     pub notifies: bool,
 }
@@ -175,6 +178,7 @@ impl Pen {
             connection,
             cipher: &self.cipher,
             chain: &self.chain,
+            random: &*self.random,
             head,
         }
     }

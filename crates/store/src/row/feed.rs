@@ -24,12 +24,14 @@ pub const SESSION_KEY: &str = "session_key";
 
 /// The columns after those of the key: `feed_floor`, the end, `sequence, kind, subject`, and the
 /// revocation's.
-const FLOOR: usize = key::COLUMNS;
-const END: usize = FLOOR + 1;
+pub const FLOOR: usize = key::COLUMNS;
+pub const END: usize = FLOOR + 1;
 const SEQUENCE: usize = END + 1;
 const KIND: usize = SEQUENCE + 1;
 const SUBJECT: usize = KIND + 1;
 const REVOKED: usize = SUBJECT + 1;
+/// Where an engine may have more columns.
+pub const MORE: usize = REVOKED + 3;
 
 /// What kind of thing changed, and which one.
 pub type Told = (&'static str, String);

@@ -100,6 +100,33 @@ async fn who_follows_the_feed_misses_nothing_that_others_commit_at_once() {
 }
 
 #[tokio::test]
+async fn who_follows_a_feed_whose_end_was_lost_is_told_so_also_once_it_is_as_long_again() {
+    let place = Place::new();
+    let (follower, other) = (place.open().await, place.open().await);
+    let begin = follower.feed_position().await.unwrap();
+    change(&other, (1..=5).map(|number| insert(&key(number)))).await;
+    let mut feed = follower.feed_since(begin, 100).await.unwrap();
+    for number in [6, 7] {
+        change(&other, [insert(&key(number))]).await;
+        feed = follower.feed_since(feed.position, 100).await.unwrap();
+        assert_eq!((feed.keys.len(), feed.lost), (1, false));
+        let again = follower.feed_since(feed.position, 100).await.unwrap();
+        assert_eq!((again.keys.len(), again.lost), (0, false));
+    }
+    // A standby that lacks the last change takes over, and others go on with it.
+    let put_back = "DELETE FROM feed WHERE sequence = (SELECT feed_end FROM audit_head); \
+                    UPDATE audit_head SET feed_end = feed_end - 1";
+    assert_eq!(place.tamper(put_back).await, 2);
+    change(&other, [insert(&key(8)), insert(&key(9))]).await;
+    let lost = follower.feed_since(feed.position, 100).await.unwrap();
+    assert!(lost.lost && lost.keys.is_empty());
+    assert_eq!(lost.position, FeedPosition(feed.position.0 + 1));
+    change(&other, [insert(&key(10))]).await;
+    let next = follower.feed_since(lost.position, 100).await.unwrap();
+    assert_eq!((next.keys.len(), next.lost), (1, false));
+}
+
+#[tokio::test]
 async fn counts_of_the_same_keys_from_many_processes_add_up() {
     let place = Place::new();
     let first = place.open().await;
