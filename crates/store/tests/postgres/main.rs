@@ -8,6 +8,7 @@ mod outages;
 #[path = "../support/postgres_server.rs"]
 mod postgres_server;
 mod processes;
+mod tls;
 
 use std::sync::Arc;
 

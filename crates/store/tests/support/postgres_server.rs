@@ -46,21 +46,18 @@ impl PostgresServer {
         let server = Self::in_a_new_directory();
         let password = server.directory.join("password");
         std::fs::write(&password, PASSWORD).unwrap();
-        // Its texts are sorted by a language, so that what relies on the order of bytes shows.
-        server.run(
-            "initdb",
-            &[
-                "--no-sync",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C.UTF-8",
-                "--locale-provider=icu",
-                "--icu-locale=en-US",
-                &format!("--username={USER}"),
-                &format!("--pwfile={}", password.display()),
-                &format!("--pgdata={}", server.data().display()),
-            ],
+        let (password, data) = (
+            format!("--pwfile={}", password.display()),
+            format!("--pgdata={}", server.data().display()),
         );
+        let user = format!("--username={USER}");
+        let mut arguments = vec!["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8"];
+        arguments.extend(["--locale=C.UTF-8", &user, &password, &data]);
+        if version() >= 15 {
+            // Its texts are sorted by a language, so that what relies on the order of bytes shows.
+            arguments.extend(["--locale-provider=icu", "--icu-locale=en-US"]);
+        }
+        server.run("initdb", &arguments);
         server.resume_service();
         server
     }
@@ -153,6 +150,31 @@ impl PostgresServer {
     /// Lets them go on.
     pub fn thaw(&self) {
         self.signal("CONT");
+    }
+
+    /// Lets the server speak TLS, as `localhost`; gives its certificate.
+    pub fn speak_tls(&self) -> PathBuf {
+        let certificate = self.data().join("server.crt");
+        let made = self
+            .command("openssl")
+            .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split(' '))
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(self.data().join("server.key"))
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.stop_service();
+        self.resume_service();
+        certificate
     }
 
     /// Lets a standby take over.
@@ -303,6 +325,16 @@ fn binaries() -> PathBuf {
         .chain(in_path)
         .find(|directory| directory.join("initdb").exists())
         .expect("PostgreSQL is missing: apt-get install postgresql")
+}
+
+/// The first number of its version.
+fn version() -> u32 {
+    let said = Command::new(binaries().join("initdb"))
+        .arg("--version")
+        .output();
+    let said = String::from_utf8(said.unwrap().stdout).unwrap();
+    let mut numbers = said.split(|c: char| !c.is_ascii_digit());
+    numbers.find_map(|number| number.parse().ok()).unwrap()
 }
 
 fn is_root() -> bool {
