@@ -11,6 +11,7 @@
 mod ended;
 mod held;
 mod past;
+mod recent;
 mod slots;
 
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ use self::held::CONDEMNED;
 pub use self::held::{Held, Profile};
 pub use self::past::Moment;
 use self::past::Past;
+use self::recent::Recent;
 use self::slots::{Slot, Slots};
 use crate::clock::Timestamp;
 use crate::key::{KeyHasher, KeyId, KeyPrefix, KeyRecord, PresentedKey};
@@ -54,6 +56,10 @@ pub struct Keyring {
     /// Locked before `slots`, never after.
     by_prefix: [RwLock<HashTable<Address>>; SHARDS],
     profiles: Mutex<HashSet<Arc<Profile>>>,
+    /// Keys by the fingerprints of what was presented, where one prefix alone leads; locked last.
+    presented: Recent,
+    /// Keys by their identifiers; locked last.
+    named: Recent,
     /// Locked after the slots of the key that it is about.
     ended: Mutex<Ended>,
 }
@@ -65,6 +71,8 @@ impl Default for Keyring {
             slots: std::array::from_fn(|_| RwLock::default()),
             by_prefix: std::array::from_fn(|_| RwLock::default()),
             profiles: Mutex::default(),
+            presented: Recent::default(),
+            named: Recent::default(),
             ended: Mutex::default(),
         }
     }
@@ -134,6 +142,7 @@ impl Keyring {
                     let is_next = slot.version <= known.version.saturating_add(1);
                     let known_until = is_next.then_some(known.honoured_until);
                     self.note_end(&slot, end, known_until);
+                    self.forget_copies(known);
                     *known = slot;
                 }
                 return wins;
@@ -143,10 +152,19 @@ impl Keyring {
         };
         let address = (place << SHARDS.trailing_zeros()) | u32::try_from(shard).unwrap_or(0);
         let hash = hash_prefix(prefix);
-        write(&self.by_prefix[shard_of(hash)]).insert_unique(hash, address, |known| {
+        let mut addresses = write(&self.by_prefix[shard_of(hash)]);
+        addresses.insert_unique(hash, address, |known| {
             hash_prefix(self.slot(*known, |slot| slot.prefix))
         });
+        // From now on the prefix leads to two keys, maybe.
+        self.presented.forget(hash);
         true
+    }
+
+    /// Forgets copies of a slot that is about to change; its lock is held.
+    fn forget_copies(&self, slot: &Slot) {
+        self.presented.forget(hash_prefix(slot.prefix));
+        self.named.forget(hash_id(slot.id));
     }
 
     fn note_end(&self, slot: &Slot, end: End, known_until: Option<Timestamp>) {
@@ -180,6 +198,7 @@ impl Keyring {
             return false;
         }
         if let Some(known) = write(&self.slots[shard_of(hash_id(id.0))]).find_mut(id.0) {
+            self.forget_copies(known);
             known.honoured_until = CONDEMNED;
         }
         lock(&self.ended).condemn(id.0);
@@ -204,6 +223,8 @@ impl Keyring {
         for slots in &self.slots {
             *write(slots) = Slots::default();
         }
+        self.presented.forget_all();
+        self.named.forget_all();
         lock(&self.ended).forget_all();
     }
 
@@ -226,14 +247,24 @@ impl Keyring {
 
     /// Looks a presented key up; every key with its prefix is tried, each in constant time. Should
     /// two rows be the same key, the one that is honoured for less long counts.
+    ///
+    /// A key that was found so is found by its fingerprint the next time, until its row changes.
     #[must_use]
     pub fn look_up(&self, key: &PresentedKey<'_>, hasher: &KeyHasher) -> Lookup {
-        let hash = hash_prefix(key.prefix());
+        let (hash, print) = (hash_prefix(key.prefix()), hasher.fingerprint(key));
+        if let Some(held) = self.presented.find(hash, print) {
+            return Lookup::Found(held);
+        }
         let (mut found, mut other) = (None::<Held>, None);
         let addresses = read(&self.by_prefix[shard_of(hash)]);
+        let has_prefix = |slot: &Slot| slot.prefix == key.prefix();
+        let candidates = addresses
+            .iter_hash(hash)
+            .filter(|address| self.slot(**address, has_prefix))
+            .count();
         for address in addresses.iter_hash(hash) {
             self.slot(*address, |slot| {
-                if slot.prefix != key.prefix() {
+                if !has_prefix(slot) {
                     return;
                 }
                 if hasher.hash(key, &slot.salt) != slot.hash {
@@ -242,7 +273,13 @@ impl Keyring {
                     .as_ref()
                     .is_none_or(|held| slot.honoured_until < held.honoured_until)
                 {
-                    found = Some(slot.held());
+                    let held = slot.held();
+                    if candidates == 1 {
+                        // Before the locks are given back: neither has the row changed since, nor
+                        // has another key come to share the prefix.
+                        self.presented.put(hash, print, &held);
+                    }
+                    found = Some(held);
                 }
             });
         }
@@ -267,7 +304,15 @@ impl Keyring {
     /// A key by its identifier.
     #[must_use]
     pub fn held(&self, id: KeyId) -> Option<Held> {
-        self.with_token_secret(id, |_| ()).map(|(held, ())| held)
+        let (hash, name) = (hash_id(id.0), id.0.as_u128());
+        if let Some(held) = self.named.find(hash, name) {
+            return Some(held);
+        }
+        let slots = read(&self.slots[shard_of(hash)]);
+        let held = slots.at(slots.place_of(id.0)?).held();
+        // Before the lock is given back: nobody can have changed it since.
+        self.named.put(hash, name, &held);
+        Some(held)
     }
 
     /// How many keys there are.
@@ -518,6 +563,86 @@ mod tests {
             assert!(matches!(look_up(&ring, text), Lookup::Unknown));
             ring.apply(record);
             assert!(matches!(look_up(&ring, text), Lookup::Found(_)));
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_found_before_is_what_its_row_is_now() {
+        let (random, ring) = (SeededRandom::new(9), Keyring::default());
+        let (record, text) = key(&random);
+        let (other, other_text) = key(&random);
+        ring.apply(&record);
+        ring.apply(&other);
+        let honoured = || {
+            let by_key = match look_up(&ring, &text) {
+                Lookup::Found(held) => held.is_honoured(NOW),
+                _ => false,
+            };
+            let by_id = ring
+                .held(record.id)
+                .is_some_and(|held| held.is_honoured(NOW));
+            assert!(
+                matches!(look_up(&ring, &other_text), Lookup::Found(held) if held.key_id == other.id)
+            );
+            assert_eq!(by_key, by_id);
+            by_key
+        };
+        assert!(honoured() && honoured());
+        let mut revoked = record.clone().revoke(NOW, None).unwrap();
+        revoked.version = 2;
+        ring.apply(&revoked);
+        assert!(!honoured() && !honoured());
+        let back = KeyRecord {
+            version: 3,
+            ..record.clone()
+        };
+        ring.apply(&back);
+        assert!(honoured() && honoured());
+        ring.condemn(record.id, ring.moment());
+        assert!(!honoured() && !honoured());
+        ring.apply(&back);
+        assert!(honoured() && honoured());
+        ring.forget_all();
+        assert!(matches!(look_up(&ring, &text), Lookup::Unknown));
+        assert!(ring.held(record.id).is_none());
+    }
+
+    #[test]
+    fn a_second_row_of_a_key_that_was_found_before_counts_at_once() {
+        let random = SeededRandom::new(10);
+        let (alive, text) = key(&random);
+        let dead = KeyRecord {
+            id: KeyId(uuid(&random, NOW)),
+            ..alive.clone().revoke(NOW, None).unwrap()
+        };
+        let ring = Keyring::default();
+        ring.apply(&alive);
+        for _ in 0..2 {
+            assert!(
+                matches!(look_up(&ring, &text), Lookup::Found(held) if held.key_id == alive.id)
+            );
+        }
+        ring.apply(&dead);
+        for _ in 0..2 {
+            assert!(matches!(look_up(&ring, &text), Lookup::Found(held) if held.key_id == dead.id));
+        }
+    }
+
+    #[test]
+    fn of_more_keys_than_there_is_room_for_each_is_found() {
+        let (random, ring) = (SeededRandom::new(11), Keyring::default());
+        let keys: Vec<_> = (0..20_000).map(|_| key(&random)).collect();
+        for (record, _) in &keys {
+            ring.apply(record);
+        }
+        for _ in 0..2 {
+            for (record, text) in &keys {
+                let Lookup::Found(held) = look_up(&ring, text) else {
+                    panic!("lost")
+                };
+                assert_eq!(held.key_id, record.id);
+                assert_eq!(ring.held(record.id).unwrap().key_id, record.id);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use ipnet::IpNet;
 use sealgate_core::authority::Authority;
 use sealgate_core::clock::Timestamp;
@@ -106,6 +106,8 @@ pub(crate) struct Server {
     pub gate: Gate,
     /// Of questions whether a request may go through.
     pub verify_meter: Meter,
+    /// The headers of an answer that it may.
+    pub passing: HeaderMap,
 }
 
 impl Server {
@@ -117,6 +119,7 @@ impl Server {
         Self {
             gate,
             verify_meter: Meter::new(forward_auth::PATH),
+            passing: forward_auth::passing_headers(&app.http.identity_headers),
             authority: app.authority,
             http: app.http,
             request_ids: app.request_ids,

@@ -52,6 +52,8 @@ enum Chore {
     /// Says how late such a revocation could be.
     MeasureLag,
     WriteRefusals,
+    /// At the end alone.
+    WriteLastRefusals,
     WriteUses,
     CloseMinutes,
     RecordExpiries,
@@ -77,7 +79,9 @@ impl Chore {
     const fn cadence(self) -> Duration {
         match self {
             Self::Sync => Duration::from_millis(100),
-            Self::MeasureLag | Self::WriteRefusals => Duration::from_millis(250),
+            Self::MeasureLag | Self::WriteRefusals | Self::WriteLastRefusals => {
+                Duration::from_millis(250)
+            }
             // What was used and not written yet is lost if the process is killed: a second's at most, also
             // where the store takes its time. More often would cost each request more than its check.
             Self::WriteUses => Duration::from_millis(700),
@@ -93,7 +97,7 @@ impl Chore {
         match self {
             Self::Sync => "sync",
             Self::MeasureLag => "measure_lag",
-            Self::WriteRefusals => "write_refusals",
+            Self::WriteRefusals | Self::WriteLastRefusals => "write_refusals",
             Self::WriteUses => "write_uses",
             Self::CloseMinutes => "close_minutes",
             Self::RecordExpiries => "record_expiries",
@@ -102,9 +106,13 @@ impl Chore {
         }
     }
 
-    /// Whether it is done once more at the end, so that nothing is lost.
-    const fn is_done_last(self) -> bool {
-        matches!(self, Self::WriteRefusals | Self::WriteUses)
+    /// What is done at the end, so that nothing is lost.
+    const fn at_the_end(self) -> Option<Self> {
+        match self {
+            Self::WriteRefusals => Some(Self::WriteLastRefusals),
+            Self::WriteUses => Some(Self::WriteUses),
+            _ => None,
+        }
     }
 
     async fn perform(self, authority: &Authority) -> Result<(), Error> {
@@ -115,6 +123,7 @@ impl Chore {
                 Ok(())
             }
             Self::WriteRefusals => authority.write_refusals().await,
+            Self::WriteLastRefusals => authority.write_last_refusals().await,
             Self::WriteUses => authority.write_uses().await,
             Self::CloseMinutes => authority.close_minutes().await,
             Self::RecordExpiries => authority.record_expiries().await,
@@ -151,7 +160,7 @@ async fn repeat(chore: Chore, authority: Arc<Authority>, mut ended: watch::Recei
         }
         health.note(chore, once(chore, &authority).await);
     }
-    if chore.is_done_last()
+    if let Some(chore) = chore.at_the_end()
         && let Err(failure) = once(chore, &authority).await
     {
         tracing::error!(chore = chore.name(), %failure, "fails at the end, what was left is lost");

@@ -107,6 +107,11 @@ pub trait Pen: Send + 'static {
     /// Writes a batch in one transaction; tells of each piece how it ended.
     fn write(&mut self, batch: &[Work]) -> impl Future<Output = Vec<Outcome>> + Send;
 
+    /// Does what can wait until everybody has been answered.
+    fn rest(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Closes the connection.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
@@ -123,6 +128,7 @@ async fn run(mut pen: impl Pen, mut queue: mpsc::Receiver<Job>) {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(outcome);
         }
+        pen.rest().await;
     }
     pen.close().await;
 }

@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::{Event, Record};
 use crate::secret::Secret;
@@ -71,7 +72,10 @@ impl Chain {
         mac.update(&sequence.to_be_bytes());
         mac.update(&event.time.as_millis().to_be_bytes());
         mac.update(&event.status.unwrap_or(0).to_be_bytes());
-        let key_id = event.key_id.map(|id| id.to_string());
+        let mut key_id = Uuid::encode_buffer();
+        let key_id = event
+            .key_id
+            .map(|id| id.0.as_hyphenated().encode_lower(&mut key_id));
         let address = event.address.map(|address| address.to_string());
         let texts = [
             Some(event.action.as_str()),

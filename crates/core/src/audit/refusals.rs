@@ -1,10 +1,11 @@
 //! Refusals on their way to the log. A flood of them must neither fill the disk nor hold up a
-//! reply: equal ones are counted together until the next write, one source gets so many records a
-//! minute, and so do all together. What goes beyond is still counted, in fewer records.
+//! reply: the first of its kind is written at once, those like it that follow are counted together for a
+//! while; one source gets so many records a minute, and so do all together. What goes beyond is still
+//! counted, in fewer records.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
@@ -20,6 +21,9 @@ const OF_ONE_SOURCE: u32 = 64;
 /// Records a minute that tell sources apart; then all are counted together.
 const OF_ALL: u32 = 10_000;
 
+/// For so long those like one that was written are counted together, in milliseconds.
+const HELD: i64 = 10_000;
+
 /// Refusals not yet written.
 #[derive(Debug)]
 pub struct Refusals {
@@ -31,6 +35,10 @@ pub struct Refusals {
 struct Waiting {
     /// Told apart by everything.
     distinct: HashMap<Likeness, Refusal>,
+    /// Until when those like one that was written are held back.
+    held: HashMap<Likeness, Timestamp>,
+    /// Likewise those that are not told apart by everything.
+    folded_until: Option<Timestamp>,
     /// Told apart by their source alone.
     folded: HashMap<Source, Refusal>,
     /// Not told apart.
@@ -116,23 +124,40 @@ impl Refusals {
         true
     }
 
+    /// Takes all that are to be written now, oldest first.
+    #[must_use]
+    pub fn drain(&self, now: Timestamp) -> Vec<Refusal> {
+        let mut waiting = self.waiting();
+        let Waiting { distinct, held, .. } = &mut *waiting;
+        held.retain(|_, until| now < *until);
+        let due = distinct.extract_if(|likeness, _| !held.contains_key(likeness));
+        let due: Vec<Refusal> = due.map(|(_, refusal)| refusal).collect();
+        held.extend(due.iter().map(|it| (it.likeness, now.plus_millis(HELD))));
+        let is_over = waiting.folded_until.is_none_or(|until| until <= now);
+        let folded = if is_over {
+            waiting.take_folded()
+        } else {
+            Vec::new()
+        };
+        if !folded.is_empty() {
+            waiting.folded_until = Some(now.plus_millis(HELD));
+        }
+        oldest_first(due, folded)
+    }
+
     /// Takes all that wait, oldest first.
     #[must_use]
-    pub fn drain(&self) -> Vec<Refusal> {
+    pub fn drain_all(&self) -> Vec<Refusal> {
         let mut waiting = self.waiting();
         let distinct = std::mem::take(&mut waiting.distinct);
-        let folded = std::mem::take(&mut waiting.folded);
-        let mut refusals: Vec<Refusal> = distinct.into_values().collect();
-        refusals.extend(folded.into_values());
-        refusals.extend(waiting.overflow.take());
-        refusals.sort_by_key(|refusal| refusal.event.time);
-        refusals
+        oldest_first(distinct.into_values().collect(), waiting.take_folded())
     }
 
     /// Gives back what could not be written.
     pub fn restore(&self, refusals: Vec<Refusal>) {
         let mut waiting = self.waiting();
         for refusal in refusals {
+            waiting.held.remove(&refusal.likeness);
             let source = refusal.source();
             match waiting.like(refusal.likeness, &source, refusal.last) {
                 Some(known) => known.absorb(refusal.count, refusal.last),
@@ -141,7 +166,7 @@ impl Refusals {
         }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -192,6 +217,11 @@ impl Waiting {
         self.overflow.as_mut().filter(|_| is_exhausted)
     }
 
+    fn take_folded(&mut self) -> Vec<Refusal> {
+        let folded = std::mem::take(&mut self.folded);
+        folded.into_values().chain(self.overflow.take()).collect()
+    }
+
     fn add(&mut self, refusal: Refusal) {
         let source = refusal.source();
         match self.spent.on(&source, refusal.last.minute()) {
@@ -203,6 +233,12 @@ impl Waiting {
             },
         }
     }
+}
+
+fn oldest_first(mut refusals: Vec<Refusal>, others: Vec<Refusal>) -> Vec<Refusal> {
+    refusals.extend(others);
+    refusals.sort_by_key(|refusal| refusal.event.time);
+    refusals
 }
 
 enum Room {
@@ -359,7 +395,7 @@ mod tests {
         }
         add(&refusals, "unknown_key", refusal([127, 0, 0, 1], "/b"));
         add(&refusals, "expired", refusal([127, 0, 0, 1], "/a"));
-        let drained = refusals.drain();
+        let drained = refusals.drain_all();
         assert_eq!(drained.len(), 3);
         assert_eq!(total(&drained), 5);
         let details = drained
@@ -371,7 +407,7 @@ mod tests {
                 .count(),
             1
         );
-        assert!(refusals.drain().is_empty());
+        assert!(refusals.drain_all().is_empty());
     }
 
     #[test]
@@ -380,14 +416,14 @@ mod tests {
         for n in 0..30_000_u32 {
             add(&refusals, "unknown_key", refusal(n.to_be_bytes(), "/a"));
         }
-        let drained = refusals.drain();
+        let drained = refusals.drain_all();
         assert_eq!(drained.len(), OF_ALL as usize + 1);
         assert_eq!(total(&drained), 30_000);
         // Within the same minute there is room for one more record alone, at each write.
         for n in 0..30_000_u32 {
             add(&refusals, "unknown_key", refusal(n.to_be_bytes(), "/b"));
         }
-        assert_eq!(refusals.drain().len(), 1);
+        assert_eq!(refusals.drain_all().len(), 1);
     }
 
     #[test]
@@ -398,7 +434,7 @@ mod tests {
             event.user_agent = Some(format!("agent {n}"));
             add(&refusals, "unknown_key", event);
         }
-        let drained = refusals.drain();
+        let drained = refusals.drain_all();
         assert_eq!(drained.len(), OF_ONE_SOURCE as usize + 1);
         assert_eq!(total(&drained), 10_000);
         let mut v6 = refusal([0; 4], "/a");
@@ -406,15 +442,47 @@ mod tests {
             v6.address = Some(Ipv6Addr::from_bits((0x2001_0db8 << 96) + n).into());
             add(&refusals, "unknown_key", v6.clone());
         }
-        assert!(refusals.drain().len() <= OF_ONE_SOURCE as usize + 1);
+        assert!(refusals.drain_all().len() <= OF_ONE_SOURCE as usize + 1);
         // Another source is still told apart, and the next minute has room for both.
         add(&refusals, "unknown_key", refusal([192, 0, 2, 2], "/a"));
         let mut later = refusal([192, 0, 2, 1], "/later");
         later.time = later.time.plus_seconds(60);
         add(&refusals, "unknown_key", later);
-        let drained = refusals.drain();
+        let drained = refusals.drain_all();
         assert!(drained.iter().all(|refusal| refusal.event.path.is_some()));
         assert_eq!(drained.len(), 2);
+    }
+
+    #[test]
+    fn the_first_is_written_at_once_and_those_like_it_together_later() {
+        let (refusals, now) = (none(), Timestamp::from_millis(0));
+        let at = |millis| now.plus_millis(millis);
+        let mut counts = Vec::new();
+        for step in 0..=100 {
+            for _ in 0..3 {
+                add(&refusals, "unknown_key", refusal([127, 0, 0, 1], "/a"));
+            }
+            let drained = refusals.drain(at(step * 250));
+            counts.extend(drained.iter().map(|refusal| (step, refusal.count)));
+        }
+        assert_eq!(counts, [(0, 3), (40, 120), (80, 120)]);
+        add(&refusals, "unknown_key", refusal([127, 0, 0, 2], "/a"));
+        assert_eq!(refusals.drain(at(25_250)).len(), 1, "of another source");
+        assert_eq!(total(&refusals.drain_all()), 60);
+    }
+
+    #[test]
+    fn what_is_not_told_apart_is_written_now_and_then() {
+        let (refusals, now) = (none(), Timestamp::from_millis(0));
+        let mut written = 0;
+        for step in 0..100 {
+            for n in 0..100 {
+                let event = refusal([192, 0, 2, 1], &format!("/{step}/{n}"));
+                add(&refusals, "unknown_key", event);
+            }
+            written += refusals.drain(now.plus_millis(step * 250)).len();
+        }
+        assert_eq!(written, OF_ONE_SOURCE as usize + 3);
     }
 
     #[test]
@@ -423,7 +491,8 @@ mod tests {
         for _ in 0..4 {
             add(&refusals, "unknown_key", refusal([127, 0, 0, 1], "/a"));
         }
-        refusals.restore(refusals.drain());
-        assert_eq!(total(&refusals.drain()), 4);
+        let now = Timestamp::from_millis(0);
+        refusals.restore(refusals.drain(now));
+        assert_eq!(total(&refusals.drain(now)), 4);
     }
 }

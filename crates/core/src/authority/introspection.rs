@@ -8,6 +8,7 @@ use sealgate_token::jwt::TrustedClaims;
 use sealgate_token::paseto::TrustedSession;
 use uuid::Uuid;
 
+use super::verify::AccessToken;
 use super::{Authority, Caller, Unsettled};
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -118,7 +119,7 @@ impl Authority {
             TokenKind::Access => {
                 let look = || self.honoured_token(token, now);
                 let found = self.settle(now, look).await;
-                found.map(|(held, claims)| describe_access(&held, &claims))
+                found.map(|(held, token)| describe_access(&held, &token.claims))
             }
             TokenKind::Session => {
                 let session = self.verify_session(token, now).await;
@@ -164,8 +165,8 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Revoked, Error> {
         let look = || self.verify_token(token, now);
-        let (_, claims) = self.settle(now, look).await?;
-        self.end_verified_token(&claims, caller).await?;
+        let (_, token) = self.settle(now, look).await?;
+        self.end_verified_token(&token.claims, caller).await?;
         Ok(Revoked::Token)
     }
 
@@ -184,10 +185,10 @@ impl Authority {
         &self,
         token: &str,
         now: Timestamp,
-    ) -> Result<(Held, Arc<TrustedClaims>), Unsettled> {
-        let (held, claims) = self.verify_token(token, now)?;
+    ) -> Result<(Held, Arc<AccessToken>), Unsettled> {
+        let (held, token) = self.verify_token(token, now)?;
         self.check_honoured(&held, now)?;
-        Ok((held, claims))
+        Ok((held, token))
     }
 
     fn honoured_key(&self, text: &str, now: Timestamp) -> Result<Held, Unsettled> {

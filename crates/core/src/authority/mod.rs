@@ -44,7 +44,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sealgate_token::jwt::{Algorithm, TrustedClaims};
+use sealgate_token::jwt::Algorithm;
 use tokio::sync::OnceCell;
 
 pub use self::batch::Rejected;
@@ -69,6 +69,7 @@ use self::token_cache::TokenCache;
 pub use self::tokens::Grant;
 use self::upkeep::Reload;
 pub use self::users::UserFilter;
+use self::verify::AccessToken;
 pub use self::verify::{Credential, Identity, Unsettled};
 use crate::audit::{Action, Actor, Chain, Event, Origin, Refusals, Sighting};
 use crate::clock::{Clock, Timestamp};
@@ -193,7 +194,7 @@ pub struct Authority {
     feed: tokio::sync::Mutex<FeedPosition>,
     reload: Mutex<Option<Reload>>,
     questions: Questions,
-    tokens: TokenCache<TrustedClaims>,
+    tokens: TokenCache<AccessToken>,
     server_keys: ServerKeys,
     sessions: TokenCache<OpenSession>,
     session_keys: SessionKeys,

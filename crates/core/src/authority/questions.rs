@@ -15,8 +15,9 @@ use crate::store::{Keys, StoreError};
 
 /// Questions under way at once.
 const AT_ONCE: usize = 16;
-/// How long "no such key" is remembered, in milliseconds; the change feed ends it sooner.
-const ABSENT_MILLIS: i64 = 1_000;
+/// How long "no such key" is remembered, in milliseconds. A key that is made meanwhile comes by the change
+/// feed, and is found before this is looked at.
+const ABSENT_MILLIS: i64 = 30_000;
 /// Most absent keys remembered.
 const ABSENT_CAPACITY: usize = 65_536;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Authority, Caller};
-use crate::audit::{Action, Actor, Origin};
+use crate::audit::{Action, Actor, Origin, Refusal};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::key::{KeyId, Status};
@@ -211,22 +211,30 @@ impl Authority {
         Ok(written?)
     }
 
-    /// Writes the refusals since the last time.
+    /// Writes the refusals since the last time, but those like some that were written a moment ago.
     ///
     /// # Errors
     /// If the store cannot be written; the refusals are kept for the next time.
     pub async fn write_refusals(&self) -> Result<(), Error> {
-        let refusals = self.refusals.drain();
+        self.write_these(self.refusals.drain(self.now())).await
+    }
+
+    /// Writes all refusals that were not written yet.
+    ///
+    /// # Errors
+    /// As [`Self::write_refusals`].
+    pub async fn write_last_refusals(&self) -> Result<(), Error> {
+        self.write_these(self.refusals.drain_all()).await
+    }
+
+    async fn write_these(&self, refusals: Vec<Refusal>) -> Result<(), Error> {
         if refusals.is_empty() {
             return Ok(());
         }
-        let events = refusals
-            .iter()
-            .map(|refusal| refusal.clone().into_event())
-            .collect();
+        let events = refusals.iter().cloned().map(Refusal::into_event);
         let commit = Commit {
             changes: Vec::new(),
-            events,
+            events: events.collect(),
         };
         let written = self.noted(self.store.commit(commit).await);
         if written.is_err() {

@@ -12,7 +12,7 @@ use super::{Allowance, Authority};
 use crate::clock::Timestamp;
 use crate::error::{Denied, Error, Reason};
 use crate::key::{InvalidKey, KeyId, PresentedKey};
-use crate::keyring::{Held, Lookup};
+use crate::keyring::{Held, Lookup, Profile};
 use crate::permission::{Permission, allow, granted_by_both};
 
 /// A credential as a client presented it, told apart by how it was sent.
@@ -37,8 +37,28 @@ impl std::fmt::Debug for Credential<'_> {
 #[derive(Clone, Debug)]
 pub struct Identity {
     held: Held,
-    token: Option<Arc<TrustedClaims>>,
+    token: Option<Arc<AccessToken>>,
     allowance: Option<Allowance>,
+}
+
+/// An access token that was verified.
+#[derive(Debug)]
+pub(super) struct AccessToken {
+    pub claims: TrustedClaims,
+    /// A profile that a key of exactly the token's rights has.
+    equal: Option<Arc<Profile>>,
+}
+
+impl AccessToken {
+    fn new(claims: TrustedClaims, held: &Held) -> Self {
+        let profile = &held.profile;
+        let is_equal = claims.is_admin() == profile.is_admin
+            && claims.permissions() == profile.permissions.as_str();
+        Self {
+            claims,
+            equal: is_equal.then(|| Arc::clone(profile)),
+        }
+    }
 }
 
 impl Identity {
@@ -57,7 +77,15 @@ impl Identity {
     /// The token's claims, if it was a token.
     #[must_use]
     pub fn token(&self) -> Option<&TrustedClaims> {
-        self.token.as_deref()
+        self.token.as_deref().map(|token| &token.claims)
+    }
+
+    /// The token's claims, if they have other rights than the key has now. Most have the same, which is
+    /// seen without a look at any of them.
+    fn other_rights(&self) -> Option<&TrustedClaims> {
+        let token = self.token.as_deref()?;
+        let is_equal = |profile| Arc::ptr_eq(profile, &self.held.profile);
+        (!token.equal.as_ref().is_some_and(is_equal)).then_some(&token.claims)
     }
 
     /// What is left of the key's rate limit, if it has one.
@@ -69,7 +97,7 @@ impl Identity {
     /// Whether key and token both belong to an administrator.
     #[must_use]
     pub fn is_admin(&self) -> bool {
-        self.held.profile.is_admin && self.token.as_ref().is_none_or(|claims| claims.is_admin())
+        self.held.profile.is_admin && self.other_rights().is_none_or(TrustedClaims::is_admin)
     }
 
     /// Checks a permission: the key has it now, and the token had it when it was issued.
@@ -80,8 +108,8 @@ impl Identity {
         let profile = &self.held.profile;
         let key_allows = profile.is_admin || profile.permissions.allow(needed);
         let token_allows =
-            |claims: &Arc<TrustedClaims>| claims.is_admin() || allow(claims.permissions(), needed);
-        if key_allows && self.token.as_ref().is_none_or(token_allows) {
+            |claims: &TrustedClaims| claims.is_admin() || allow(claims.permissions(), needed);
+        if key_allows && self.other_rights().is_none_or(token_allows) {
             Ok(())
         } else {
             Err(self.denied(Reason::MissingPermission(needed.0.to_owned())))
@@ -99,7 +127,7 @@ impl Identity {
         } else {
             profile.permissions.as_str()
         };
-        let of_token = match &self.token {
+        let of_token = match self.other_rights() {
             None => of_key,
             Some(claims) if claims.is_admin() => ALL,
             Some(claims) => claims.permissions(),
@@ -245,8 +273,8 @@ impl Authority {
         let (held, token) = match credential {
             Credential::Key(text) => (self.verify_key(text)?, None),
             Credential::Bearer(text) => {
-                let (held, claims) = self.verify_token(text, now)?;
-                (held, Some(claims))
+                let (held, token) = self.verify_token(text, now)?;
+                (held, Some(token))
             }
         };
         self.check_held(&held, address, now)?;
@@ -285,30 +313,31 @@ impl Authority {
         &self,
         text: &str,
         now: Timestamp,
-    ) -> Result<(Held, Arc<TrustedClaims>), Unsettled> {
+    ) -> Result<(Held, Arc<AccessToken>), Unsettled> {
         let seconds = now.as_seconds();
         let print = self.tokens.fingerprint(text);
-        if let Some(claims) = self.tokens.find(print) {
+        if let Some(token) = self.tokens.find(print) {
+            let claims = &token.claims;
             let key_id = KeyId(claims.key_id());
             claims.check_time(seconds).map_err(|invalid| Denied {
                 reason: Reason::InvalidToken(invalid.reason()),
                 key_id: Some(key_id),
             })?;
-            self.check_not_ended(&claims)?;
+            self.check_not_ended(claims)?;
             if let Some(held) = self.ring.held(key_id) {
-                return Ok((held, claims));
+                return Ok((held, token));
             }
         }
         let generation = self.server_keys.generation();
         let (held, claims) = self.verify_new_token(text, now)?;
         self.check_not_ended(&claims)?;
-        let claims = Arc::new(claims);
-        self.tokens.insert(print, &claims);
+        let token = Arc::new(AccessToken::new(claims, &held));
+        self.tokens.insert(print, &token);
         if generation != self.server_keys.generation() {
             // The key that signed it may be gone, and the cache was emptied before this came in.
             self.tokens.retain(|_| false);
         }
-        Ok((held, claims))
+        Ok((held, token))
     }
 
     fn verify_new_token(

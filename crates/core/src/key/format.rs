@@ -5,10 +5,12 @@
 //! repeat the prefix; they are taken once imported.
 
 use std::fmt;
+use std::hash::Hasher as _;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use thiserror::Error;
 use zeroize::Zeroize;
 
@@ -224,14 +226,34 @@ impl fmt::Debug for KeyHash {
 ///
 /// A fast keyed hash is right for an input of over 200 random bits; passwords get Argon2id.
 #[derive(Clone)]
-pub struct KeyHasher(Hmac<Sha256>);
+pub struct KeyHasher {
+    mac: Hmac<Sha256>,
+    prints: SipHasher13,
+}
 
 impl KeyHasher {
     /// Prepares the pepper.
     #[must_use]
     pub fn new(pepper: &Secret<32>) -> Self {
         let mac = Hmac::new_from_slice(pepper.expose()).expect("HMAC takes keys of any length");
-        Self(mac)
+        let mut of_prints = mac.clone();
+        of_prints.update(b"fingerprints of presented keys");
+        let secret = of_prints.finalize().into_bytes();
+        let secret = secret.first_chunk().expect("SHA-256 has 32 bytes");
+        Self {
+            mac,
+            prints: SipHasher13::new_with_key(secret),
+        }
+    }
+
+    /// What a key is found again by in this process's memory: a keyed hash of the whole of it,
+    /// SipHash-1-3 with 128 bits. Nobody without the pepper can make a key that has another's, and none
+    /// leaves the process, so that how long a comparison takes tells nothing.
+    #[must_use]
+    pub fn fingerprint(&self, key: &PresentedKey<'_>) -> u128 {
+        let mut hasher = self.prints;
+        hasher.write(key.text.as_bytes());
+        hasher.finish128().as_u128()
     }
 
     /// The hash of a key under a salt.
@@ -249,7 +271,7 @@ impl KeyHasher {
 
     #[inline]
     fn hash_parts(&self, parts: &[&[u8]]) -> KeyHash {
-        let mut mac = self.0.clone();
+        let mut mac = self.mac.clone();
         for part in parts {
             mac.update(part);
         }

@@ -1,10 +1,15 @@
 //! A service that is gone, slow, or sends what is no answer.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::Site;
-use super::service::{Service, header};
-use crate::support::{Home, Response, Server};
+use super::service::{Connection, PATIENCE, Service, header};
+use crate::support::{Home, Response, Server, Stopwatch};
 
 /// Checks an answer that the service has no part in.
 #[track_caller]
@@ -165,6 +170,98 @@ fn an_answer_that_breaks_off_is_seen_to_be_broken() {
         assert!(!whole && body.starts_with(&rest), "{rest:?}");
     }
     assert_eq!(failures(&site.server, "broken_off").as_deref(), Some("2"));
+}
+
+/// Ends a connection as a machine does that has lost its memory: with a reset.
+fn reset(connection: &Connection) {
+    let socket = SockRef::from(connection.stream.get_ref());
+    socket
+        .set_linger(Some(Duration::ZERO))
+        .expect("an open socket");
+}
+
+#[test]
+fn a_service_that_resets_the_connection_has_not_answered() {
+    let site = Site::of(Service::start(|connection, head| {
+        if head.starts_with("GET /half-a-head ") {
+            connection.write(b"HTTP/1.1 200 OK\r\ncontent-le");
+        }
+        reset(connection);
+        false
+    }));
+    for path in ["/no-answer", "/half-a-head"] {
+        assert_fault(&site.request("GET", path).send(), 502, "bad_gateway");
+    }
+    let answer = site.request("POST", "/no-answer").send();
+    assert_fault(&answer, 502, "bad_gateway");
+    assert_eq!(failures(&site.server, "closed").as_deref(), Some("3"));
+}
+
+#[test]
+fn an_answer_that_is_reset_in_its_body_is_seen_to_be_broken() {
+    let (told, seen) = channel();
+    let seen = Mutex::new(seen);
+    let site = Site::of(Service::start(move |connection, head| {
+        let answer: &[u8] = match head.split(' ').nth(1).expect("a path") {
+            "/length" => b"content-length: 1000\r\n\r\nhalf",
+            "/chunked" => b"transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            // To its end: an orderly one would be the end of the body.
+            _ => b"connection: close\r\n\r\nhalf",
+        };
+        connection.write(&[b"HTTP/1.1 200 OK\r\n", answer].concat());
+        let seen = seen.lock().expect("nobody panics");
+        seen.recv_timeout(PATIENCE).expect("the client has seen it");
+        reset(connection);
+        false
+    }));
+    for path in ["/length", "/chunked", "/to-its-end"] {
+        let mut client = site.open(&format!("GET {path} HTTP/1.1"), "");
+        let head = client.read_head().expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        told.send(()).expect("the service goes on");
+        let (rest, _) = client.read_rest();
+        let rest = String::from_utf8(rest).expect("text");
+        assert!(!rest.ends_with("0\r\n\r\n"), "{path}: {rest}");
+        let is_whole = header(&head, "content-length") == Some(&*rest.len().to_string());
+        let ends_anywhere = header(&head, "content-length").is_none()
+            && header(&head, "transfer-encoding").is_none();
+        assert!(!is_whole && !ends_anywhere, "{path}: {head}{rest}");
+    }
+    assert_eq!(failures(&site.server, "broken_off").as_deref(), Some("3"));
+}
+
+/// Asks a service that is given a second to be connected to.
+fn ask_impatiently(url: &str) -> (Response, Server) {
+    let home = Home::new();
+    let key = home.create_key(&["--name", "client", "--permissions", "api:read"]);
+    let server = Server::start_with(&home, |command| {
+        command.args(["--protect", url]);
+        command.env("SEALGATE_GATEWAY_CONNECT_TIMEOUT_SECONDS", "1");
+    });
+    let stopwatch = Stopwatch::start();
+    let answer = server.get("/orders").api_key(&key.api_key).send();
+    let elapsed = stopwatch.elapsed();
+    let limits = Duration::from_millis(900)..Duration::from_secs(15);
+    assert!(limits.contains(&elapsed), "{elapsed:?}: {answer:?}");
+    (answer, server)
+}
+
+#[test]
+fn a_service_that_takes_no_connection_is_given_up_in_time() {
+    let busy = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    busy.bind(&any.into()).expect("a port");
+    busy.listen(0).expect("it listens");
+    let address = busy.local_addr().expect("an address");
+    let address = address.as_socket().expect("an address of IP");
+    // Nobody takes these, and the system takes no more once its queue is full.
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        waiting.push(stream);
+    }
+    let (answer, server) = ask_impatiently(&format!("http://{address}"));
+    assert_fault(&answer, 502, "bad_gateway");
+    assert_eq!(failures(&server, "unreachable").as_deref(), Some("1"));
 }
 
 #[test]

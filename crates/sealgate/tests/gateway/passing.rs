@@ -331,6 +331,75 @@ fn a_connection_to_the_service_is_used_again() {
 }
 
 #[test]
+fn a_connection_that_the_service_has_closed_is_not_used_again() {
+    let (told, closed) = channel();
+    let site = Site::of(Service::start(move |connection, _| {
+        connection.answer(200, "", b"ok");
+        let stream = connection.stream.get_ref();
+        stream.shutdown(Shutdown::Both).expect("it is open");
+        told.send(()).expect("the test goes on");
+        false
+    }));
+    for _ in 0..5 {
+        site.request("POST", "/").send().expect(200);
+        closed.recv_timeout(PATIENCE).expect("it closes");
+    }
+    assert_eq!(site.service.heads().len(), 5);
+}
+
+#[test]
+fn a_body_of_unknown_length_arrives_or_is_refused() {
+    let site = Site::start();
+    for method in ["GET", "HEAD"] {
+        let line = format!("{method} /search HTTP/1.1");
+        let mut client = site.open(&line, "Transfer-Encoding: chunked\r\n");
+        client.write(b"5\r\nquery\r\n0\r\n\r\n");
+        let head = client.read_head().expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 400 "), "{method}: {head}");
+    }
+    assert_eq!(site.service.heads().len(), 0);
+    for method in ["DELETE", "OPTIONS", "POST"] {
+        let line = format!("{method} /search HTTP/1.1");
+        let mut client = site.open(&line, "Transfer-Encoding: chunked\r\n");
+        client.write(b"5\r\nquery\r\n0\r\n\r\n");
+        let head = client.read_head().expect("an answer");
+        assert!(client.read_body(&head).ends_with(b"query"), "{method}");
+    }
+}
+
+#[test]
+fn a_body_is_taken_while_the_client_takes_nothing_of_the_answer() {
+    const SIZE: usize = 32 << 20;
+    let (told, taken) = channel();
+    let site = Site::of(Service::start(move |connection, _| {
+        let mut left = SIZE - connection.stream.buffer().len();
+        let mut answering = connection.stream.get_ref();
+        let mut stream = answering.try_clone().expect("a second handle");
+        let told = told.clone();
+        let reading = std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            while left > 0 {
+                let read = stream.read(&mut buffer).expect("the body");
+                assert!(read > 0, "{left} bytes are left");
+                left -= read;
+            }
+            told.send(()).expect("the test goes on");
+        });
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n");
+        answering.write_all(head.as_bytes()).expect("it is open");
+        answering.write_all(&vec![b'.'; SIZE]).expect("it is open");
+        reading.join().expect("the body is taken");
+        true
+    }));
+    let mut client = site.open("POST / HTTP/1.1", &format!("Content-Length: {SIZE}\r\n"));
+    let stream = client.stream.get_ref();
+    send(stream.try_clone().expect("a second handle"), SIZE);
+    taken.recv_timeout(PATIENCE).expect("the body is taken");
+    let head = client.read_head().expect("an answer");
+    assert_eq!(client.read_body(&head).len(), SIZE);
+}
+
+#[test]
 fn each_use_is_durable_before_the_service_hears_of_it_if_all_are_recorded() {
     let home = crate::support::Home::new();
     let key = home.create_key(&["--name", "client", "--permissions", "api:read"]);

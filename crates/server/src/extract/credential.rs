@@ -86,7 +86,11 @@ pub(super) fn only<'a>(
         (None, _) => Ok(None),
         (Some(_), Some(_)) => Err(Unreadable::Repeated),
         (Some(value), None) if value.is_empty() => Err(Unreadable::Empty),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| Unreadable::NotAscii),
+        // As `HeaderValue::to_str`, since no header has control characters, and a word at a time.
+        (Some(value), None) if value.as_bytes().is_ascii() => std::str::from_utf8(value.as_bytes())
+            .map(Some)
+            .map_err(|_| Unreadable::NotAscii),
+        (Some(_), None) => Err(Unreadable::NotAscii),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use sealgate_core::key::Environment;
 
 use super::{Passed, Who};
@@ -53,18 +53,17 @@ impl IdentityHeaders {
         [kind, key_id, subject, permissions, environment]
     }
 
-    /// Says who calls, in place of whatever the headers said.
-    pub(super) fn write(
+    /// What they say of a caller, in the order of [`Self::names`].
+    pub(super) fn values(
         &self,
         passed: &Passed,
         environment: Environment,
-        headers: &mut HeaderMap,
-    ) -> Result<(), Problem> {
-        let key_id = match passed.key_id() {
-            None => NOTHING,
+    ) -> Result<[HeaderValue; 5], Problem> {
+        let key_id = || match passed.key_id() {
+            None => Ok(NOTHING),
             Some(id) => {
                 let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-                value(&self.key_id, id.0.as_hyphenated().encode_lower(&mut text))?
+                value(&self.key_id, id.0.as_hyphenated().encode_lower(&mut text))
             }
         };
         let (kind, subject, permissions) = match &passed.who {
@@ -72,22 +71,20 @@ impl IdentityHeaders {
             Who::Managed(identity) => {
                 let kind = identity.token().map_or("key", |_| "token");
                 let permissions = value(&self.permissions, &identity.permissions())?;
-                (kind, key_id.clone(), permissions)
+                (kind, key_id()?, permissions)
             }
             Who::Session(session) => {
                 let subject = value(&self.subject, &escaped(session.username()))?;
                 ("session", subject, NOTHING)
             }
         };
-        headers.insert(&self.kind, HeaderValue::from_static(kind));
-        headers.insert(&self.key_id, key_id);
-        headers.insert(&self.subject, subject);
-        headers.insert(&self.permissions, permissions);
-        headers.insert(
-            &self.environment,
+        Ok([
+            HeaderValue::from_static(kind),
+            key_id()?,
+            subject,
+            permissions,
             HeaderValue::from_static(environment.as_str()),
-        );
-        Ok(())
+        ])
     }
 }
 

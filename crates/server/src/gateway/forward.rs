@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -158,6 +159,7 @@ impl Forwarder {
     ) -> Result<Sent, Refused> {
         let passed = decided?;
         visit.key_id = passed.key_id();
+        check_length(&parts, &body).map_err(|problem| self.broken(problem, visit))?;
         let sender = Sender {
             peer: visit.peer,
             is_upgrading: is_websocket(&parts),
@@ -291,6 +293,21 @@ impl Letter {
             progress: Some(progress),
         }
     }
+}
+
+/// A body of unknown length would not arrive with these methods, of which none has a meaning for it (RFC
+/// 9110 sections 9.3.1 and 9.3.2): better refused than lost.
+fn check_length(request: &Parts, body: &Letter) -> Result<(), Problem> {
+    let is_lost = matches!(request.method, Method::GET | Method::HEAD)
+        && body.progress.is_some()
+        && !request.headers.contains_key(CONTENT_LENGTH);
+    if !is_lost {
+        return Ok(());
+    }
+    Err(Problem::Invalid {
+        field: "Content-Length".into(),
+        message: format!("a body of {} needs one here", request.method),
+    })
 }
 
 /// Whether a request asks for a WebSocket as RFC 6455 section 4.1 says. Nothing else is spoken after

@@ -1,10 +1,13 @@
 //! What a [`Problem`] leaves behind besides its answer: a refusal goes to the audit log and the metrics,
 //! what is internal to the operator's log.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{PoisonError, RwLock};
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue};
+use metrics::Counter;
 use sealgate_core::audit::Origin;
 use sealgate_core::authority::{Authority, Refused};
 
@@ -41,7 +44,7 @@ impl Unanswered<'_> {
                 status: problem.status().as_u16(),
             };
             let is_first = authority.refused(denied, &refused, || self.origin());
-            metrics::counter!("sealgate_refusals_total", "reason" => reason).increment(1);
+            count(reason);
             if is_first {
                 tracing::info!(
                     reason,
@@ -74,6 +77,21 @@ impl Unanswered<'_> {
             request_id: Some(self.request_id.to_string()),
         }
     }
+}
+
+/// Counts a refusal. The counters are kept, of which there are as many as reasons: to look one up takes
+/// longer than to refuse.
+fn count(reason: &'static str) {
+    static COUNTERS: RwLock<BTreeMap<&'static str, Counter>> = RwLock::new(BTreeMap::new());
+    let counters = COUNTERS.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(counter) = counters.get(reason) {
+        return counter.increment(1);
+    }
+    drop(counters);
+    let counter = metrics::counter!("sealgate_refusals_total", "reason" => reason);
+    counter.increment(1);
+    let mut counters = COUNTERS.write().unwrap_or_else(PoisonError::into_inner);
+    counters.insert(reason, counter);
 }
 
 /// The client's own name for itself.

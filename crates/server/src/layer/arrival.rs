@@ -106,6 +106,9 @@ pub(crate) async fn arrive(
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
+    if !is_trusted(client) {
+        return client;
+    }
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     let mut entries = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
     while is_trusted(client) {

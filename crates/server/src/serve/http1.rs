@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::server::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::bare_errors::Fault;
 use super::connection::{Front, Stop, part};
@@ -106,8 +106,12 @@ impl Ending {
 }
 
 /// When a time from now on is over, by the clock that timers go by.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "of a timer, which nothing but time can end"
+)]
 fn over_in(patience: Duration) -> Instant {
-    sleep(patience).deadline()
+    Instant::now() + patience
 }
 
 /// Drives a connection until hyper is done with it or the client has taken too long.

@@ -24,7 +24,10 @@ use crate::failure::Failure;
 const FIRST: (u32, &str) = (4, include_str!("../../migrations/postgres/0004_first.sql"));
 
 /// What leads from each version to the next.
-const MIGRATIONS: &[(u32, &str)] = &[];
+const MIGRATIONS: &[(u32, &str)] = &[
+    (5, include_str!("../../migrations/postgres/0005_none.sql")),
+    (6, include_str!("../../migrations/postgres/0006_none.sql")),
+];
 
 /// The newest version this program knows.
 const KNOWN: u32 = match MIGRATIONS.last() {

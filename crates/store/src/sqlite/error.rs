@@ -1,8 +1,15 @@
 //! What SQLite's errors mean.
 
-use sqlx::error::DatabaseError;
+use sqlx::error::{DatabaseError, ErrorKind};
 
 pub use crate::failure::{Failure, conflict_if_duplicate, is_duplicate, one_row};
+
+/// Whether a statement failed because a value is missing that there has to be.
+pub fn is_missing_value(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| matches!(error.kind(), ErrorKind::NotNullViolation))
+}
 
 /// Whether the database was busy with another process for longer than the busy timeout.
 pub fn is_busy(error: &sqlx::Error) -> bool {

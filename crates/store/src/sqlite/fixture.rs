@@ -58,11 +58,7 @@ impl Fixture {
             now,
         };
         let cipher = Arc::new(keeper.open(&mut connection).await.unwrap());
-        Pen {
-            connection,
-            cipher,
-            chain,
-        }
+        Pen::new(connection, cipher, chain)
     }
 
     /// Walks the log, which must have so many records.

@@ -22,6 +22,7 @@ mod session_keys;
 mod signing_keys;
 mod statement;
 mod transaction;
+mod use_batch;
 mod users;
 mod uses;
 mod writer;
@@ -31,6 +32,7 @@ pub use self::error::describe;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use sealgate_core::audit::{self, Chain};
@@ -66,6 +68,8 @@ pub struct Sqlite {
     path: PathBuf,
     readers: Readers,
     writer: Writer,
+    /// Whether this process has put counts down that are not added up at once.
+    has_put_down: AtomicBool,
 }
 
 /// The connections that read.
@@ -99,15 +103,12 @@ impl Sqlite {
             pool: connect::readers(&path),
             cipher: Arc::clone(&cipher),
         };
-        let writer = Writer::start(Pen {
-            connection,
-            cipher,
-            chain,
-        });
+        let writer = Writer::start(Pen::new(connection, cipher, chain));
         Ok(Self {
             path,
             readers,
             writer,
+            has_put_down: AtomicBool::new(false),
         })
     }
 }
@@ -165,6 +166,9 @@ impl Store for Sqlite {
     }
 
     async fn add_uses(&self, counted: &[Counted]) -> Result<(), StoreError> {
+        if counted.len() > uses::FEW {
+            self.has_put_down.store(true, Ordering::Relaxed);
+        }
         self.writer
             .write(Work::AddUses(counted.to_vec()))
             .await
@@ -230,6 +234,13 @@ impl Store for Sqlite {
 
     async fn close(&self) {
         self.readers.pool.close().await;
+        if self.has_put_down.load(Ordering::Relaxed) {
+            // Added up now, it is seen by whoever opens the store next.
+            let beginning = Timestamp::from_millis(0);
+            if let Err(error) = self.close_uses(beginning, beginning, 0).await {
+                tracing::warn!(%error, "counts of requests are added to their keys at the next start");
+            }
+        }
         self.writer.close().await;
     }
 }

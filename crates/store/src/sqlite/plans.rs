@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::fixture::Fixture;
-use super::{addresses, data_keys, feed, health, keys, log, revocations, users, uses};
+use super::{addresses, data_keys, feed, health, keys, log, revocations, use_batch, users, uses};
 use crate::row::listing::{self, Ranges};
 
 async fn assert_indexed(fixture: &Fixture, what: &str, sql: &str) {
@@ -49,6 +49,7 @@ async fn every_look_up_uses_an_index_in_its_order() {
         uses::OPEN,
         uses::BEFORE,
         uses::DELETE_UP_TO,
+        use_batch::DELETE,
         &added,
         data_keys::DATA_KEYS,
         health::FACTS,

@@ -10,11 +10,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::Failure;
-use super::log;
+use super::log::End;
 use super::statement::Columns;
 use super::transaction::Transaction;
 use crate::cipher::{ColumnCipher, WrappedKey};
-use crate::row::audit::End;
 
 /// What leads from each version to the next, from an empty database to version 1 first.
 const MIGRATIONS: &[&str] = &[
@@ -22,6 +21,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_users.sql"),
     include_str!("../../migrations/sqlite/0003_rate_limit_window.sql"),
     include_str!("../../migrations/sqlite/0004_signing_keys.sql"),
+    include_str!("../../migrations/sqlite/0005_use_batch.sql"),
+    include_str!("../../migrations/sqlite/0006_audit_of_key.sql"),
 ];
 
 /// The newest version this program knows.
@@ -109,7 +110,7 @@ impl Keeper<'_> {
             end: End::START,
         };
         open.append(&[born]).await?;
-        log::write_end(open.end, open.connection, self.chain).await
+        open.end.write(open.connection, self.chain).await
     }
 
     async fn unlock(&self, connection: &mut SqliteConnection) -> Result<ColumnCipher, Failure> {

@@ -31,11 +31,11 @@ impl Bulk {
         &self,
         connection: &mut SqliteConnection,
         rows: &[T],
-        bind: impl Fn(Statement<'q>, &T) -> Statement<'q>,
+        mut bind: impl FnMut(Statement<'q>, &T) -> Statement<'q>,
     ) -> Result<(), sqlx::Error> {
         for chunk in rows.chunks(ROWS) {
             let statement = sqlx::query(AssertSqlSafe(self.sql(chunk.len())));
-            let statement = chunk.iter().fold(statement, &bind);
+            let statement = chunk.iter().fold(statement, &mut bind);
             // Other sizes do not come again soon, and would push what does out of the cache.
             let comes_again = matches!(chunk.len(), 1 | ROWS);
             statement

@@ -6,8 +6,8 @@ use sealgate_core::store::{Change, Commit};
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::Failure;
+use super::log::End;
 use crate::cipher::ColumnCipher;
-use crate::row::audit::End;
 
 /// An open transaction.
 pub struct Transaction<'w> {

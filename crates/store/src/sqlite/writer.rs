@@ -2,37 +2,67 @@
 
 use std::sync::Arc;
 
-use sealgate_core::audit::Chain;
+use sealgate_core::audit::{Chain, Event};
 use sealgate_core::store::StoreError;
 use sqlx::sqlite::SqliteConnection;
 
+use super::connect;
 use super::error::Failure;
+use super::log::{self, End};
 use super::transaction::Transaction;
-use super::{connect, log};
 use crate::cipher::ColumnCipher;
 use crate::queue::{self, Outcome, Work};
 
 /// What the task writes with.
 pub struct Pen {
     /// The one connection that writes.
-    pub connection: SqliteConnection,
+    connection: SqliteConnection,
     /// Encrypts what must not be read in the file.
-    pub cipher: Arc<ColumnCipher>,
+    cipher: Arc<ColumnCipher>,
     /// Links audit records.
-    pub chain: Chain,
+    chain: Chain,
+    /// Where the log ends, unless somebody else wrote since.
+    end: Option<End>,
+    /// The audit records are listed by key up to this one at least.
+    listed: u64,
+}
+
+impl Pen {
+    /// What writes over this connection.
+    pub const fn new(
+        connection: SqliteConnection,
+        cipher: Arc<ColumnCipher>,
+        chain: Chain,
+    ) -> Self {
+        Self {
+            connection,
+            cipher,
+            chain,
+            end: None,
+            listed: 0,
+        }
+    }
 }
 
 impl queue::Pen for Pen {
     async fn write(&mut self, batch: &[Work]) -> Vec<Outcome> {
-        match self.transaction(batch).await {
+        let written = match self.append_alone(batch).await {
+            Ok(false) => self.transaction(batch).await,
+            Ok(true) => Ok(vec![Ok(0); batch.len()]),
+            Err(failure) => Err(failure),
+        };
+        match written {
             Ok(outcomes) => outcomes,
             Err(Failure(error)) => {
                 tracing::warn!(%error, pieces = batch.len(), "nothing of a batch was written");
-                // SQLite has ended the transaction already after some errors, a full disk's for one.
-                let _ = self.execute("ROLLBACK").await;
+                self.roll_back().await;
                 vec![Err(error); batch.len()]
             }
         }
+    }
+
+    async fn rest(&mut self) {
+        self.list().await;
     }
 
     async fn close(self) {
@@ -41,13 +71,57 @@ impl queue::Pen for Pen {
 }
 
 impl Pen {
+    /// Writes a batch of audit records alone, in the shortest way; says whether it could. The way is for a
+    /// log that ends where this task left it.
+    async fn append_alone(&mut self, batch: &[Work]) -> Result<bool, Failure> {
+        let Some(end) = self.end else {
+            return Ok(false);
+        };
+        let records: Option<Vec<_>> = batch.iter().map(Work::records).collect();
+        let events: Vec<&Event> = records.into_iter().flatten().flatten().collect();
+        if !(1..=log::MOST_AT_ONCE).contains(&events.len()) {
+            return Ok(false);
+        }
+        self.end = None;
+        self.end = end
+            .advance(&mut self.connection, &self.chain, &events)
+            .await?;
+        if self.end.is_none() {
+            self.roll_back().await;
+        }
+        Ok(self.end.is_some())
+    }
+
+    /// Lists audit records by key once there are many to list.
+    async fn list(&mut self) {
+        let Some(end) = self.end.filter(|end| end.is_far_from(self.listed)) else {
+            return;
+        };
+        match log::list(&mut self.connection, end).await {
+            Ok(listed) => self.listed = listed,
+            Err(Failure(error)) => {
+                // They are next time: a page of a key's records reads more until then.
+                self.listed = end.sequence();
+                tracing::warn!(%error, "the audit log's records were not listed by key");
+                self.roll_back().await;
+            }
+        }
+    }
+
+    /// SQLite has ended the transaction already after some errors, a full disk's for one.
+    async fn roll_back(&mut self) {
+        let _ = self.execute("ROLLBACK").await;
+    }
+
     async fn transaction(&mut self, batch: &[Work]) -> Result<Vec<Outcome>, Failure> {
+        self.end = None;
         self.execute("BEGIN IMMEDIATE").await?;
-        let begin = log::read_end(&mut self.connection, &self.chain).await?;
+        let begin = End::read(&mut self.connection, &self.chain).await?;
         let Self {
             connection,
             cipher,
             chain,
+            ..
         } = self;
         let mut open = Transaction {
             connection,
@@ -69,10 +143,12 @@ impl Pen {
                 }
             }
         }
-        if open.end != begin {
-            log::write_end(open.end, open.connection, open.chain).await?;
+        let end = open.end;
+        if end != begin {
+            end.write(open.connection, open.chain).await?;
         }
         self.execute("COMMIT").await?;
+        self.end = Some(end);
         Ok(outcomes)
     }
 
@@ -123,7 +199,7 @@ mod tests {
     use super::*;
     use crate::queue::{Pen as _, Writer};
     use crate::sqlite::fixture::{Fixture, key};
-    use sealgate_core::audit::{Action, Actor, Event, Query};
+    use sealgate_core::audit::{Action, Actor, Query};
     use sealgate_core::clock::Timestamp;
     use sealgate_core::store::{Change, Commit, Store as _};
 
@@ -214,6 +290,77 @@ mod tests {
             .map(|record| record.event.time.as_seconds());
         let kept = [1, 2, key(0).created_at.as_seconds(), 3, 4];
         assert!(seconds.collect::<Vec<_>>().ends_with(&kept), "{newest:?}");
+    }
+
+    fn record(number: u32) -> Work {
+        let time = Timestamp::from_seconds(number.into());
+        let id = key(number % 3).id;
+        Work::Commit(Commit {
+            changes: vec![],
+            events: vec![Event::new(
+                time,
+                Action::RequestServed,
+                Some(id),
+                &Actor::Key(id),
+            )],
+        })
+    }
+
+    #[tokio::test]
+    async fn two_who_write_records_in_turn_make_one_log() {
+        let fixture = Fixture::new().await;
+        let mut pens = [fixture.pen().await, fixture.pen().await];
+        let mut written = 1;
+        for (turn, size) in [1, 1, 2, 128, 3, 129, 9, 40].into_iter().enumerate() {
+            let batch: Vec<Work> = (0..size).map(record).collect();
+            // Twice, so that the second batch follows one of the same writer.
+            for _ in 0..2 {
+                let outcomes = pens[turn % 2].write(&batch).await;
+                assert!(outcomes.iter().all(|outcome| *outcome == Ok(0)));
+                written += u64::from(size);
+            }
+        }
+        let store = fixture.open().await;
+        fixture.assert_whole_log(&store, written).await;
+    }
+
+    #[tokio::test]
+    async fn the_records_of_a_key_are_found_whether_listed_or_not() {
+        let fixture = Fixture::new().await;
+        let mut pen = fixture.pen().await;
+        let store = fixture.open().await;
+        let batch: Vec<Work> = (0..99).map(record).collect();
+        for listed in [false, false, true, true] {
+            if listed {
+                while pen.listed == 0 {
+                    pen.write(&batch).await;
+                    pen.list().await;
+                }
+            }
+            pen.write(&batch).await;
+            let mut query = Query {
+                key_id: Some(key(1).id),
+                before: None,
+                limit: 1_000,
+            };
+            let mut places = Vec::new();
+            loop {
+                let page = store.audit(&query).await.unwrap();
+                assert!(page.iter().all(|it| it.event.key_id == query.key_id));
+                places.extend(page.iter().map(|record| record.sequence));
+                query.before = places.last().copied();
+                if page.is_empty() {
+                    break;
+                }
+            }
+            let mut expected: Vec<u64> = (1..=pen.end.unwrap().sequence())
+                .filter(|place| place % 3 == 0)
+                .collect();
+            expected.reverse();
+            assert_eq!(places, expected);
+        }
+        let end = pen.end.unwrap().sequence();
+        assert!(end - pen.listed < log::UNLISTED, "{end}, {}", pen.listed);
     }
 
     #[tokio::test]

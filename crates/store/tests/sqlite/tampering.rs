@@ -4,7 +4,9 @@ use sealgate_core::key::{KeyRecord, KeyState};
 use sealgate_core::network::AllowList;
 use sealgate_core::rate::RateLimit;
 use sealgate_core::secret::Secret;
-use sealgate_core::store::{Change, Commit, DataKey, KeyQuery, Keys, SigningKeyRecord, Store as _};
+use sealgate_core::store::{
+    Change, Commit, DataKey, KeyQuery, Keys, SigningKeyRecord, Store as _, StoreError,
+};
 use zeroize::Zeroizing;
 
 use crate::conformance::BIRTH;
@@ -235,6 +237,7 @@ async fn nothing_is_written_after_an_altered_end_of_the_log() {
             })
             .await;
         is_unreadable(refusal, "the audit log was altered");
+        is_unreadable(store.commit(record()).await, "the audit log was altered");
         is_unreadable(
             store.close_uses(BIRTH, BIRTH, 1).await,
             "the audit log was altered",
@@ -257,13 +260,52 @@ async fn a_record_slipped_in_after_the_end_of_the_log_is_noticed() {
                   method, path, status, request_id, details, hash FROM audit",
         )
         .await;
-    let refusal = store
-        .commit(Commit {
-            changes: vec![],
-            events: vec![event(None, 2)],
-        })
+    is_unreadable(store.commit(record()).await, "the audit log was altered");
+}
+
+#[tokio::test]
+async fn a_record_slipped_in_while_others_are_written_is_noticed() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.commit(record()).await.unwrap();
+    place
+        .tamper(
+            "INSERT INTO audit SELECT 3, time, action, key_id, actor, address, user_agent, \
+                  method, path, status, request_id, details, hash FROM audit WHERE sequence = 2",
+        )
         .await;
-    is_unreadable(refusal, "the audit log was altered");
+    is_unreadable(store.commit(record()).await, "the audit log was altered");
+}
+
+/// A record and nothing else.
+fn record() -> Commit {
+    Commit {
+        changes: vec![],
+        events: vec![event(None, 2)],
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_its_key_does_not_list_is_as_good_as_one_taken_away() {
+    let place = Place::new();
+    let store = place.open().await;
+    let id = Some(key(1).id);
+    for number in 2..=4 {
+        let events = vec![event(id, number)];
+        let changes = vec![];
+        store.commit(Commit { changes, events }).await.unwrap();
+    }
+    place
+        .tamper(
+            "UPDATE meta SET audit_listed = 4; INSERT INTO audit_of_key \
+             SELECT key_id, sequence FROM audit WHERE sequence IN (2, 4)",
+        )
+        .await;
+    let found = store.audit_after(0, 10).await.unwrap();
+    assert_eq!(found.len(), 2, "those before it can be read");
+    let next = store.audit_after(2, 10).await;
+    assert_eq!(next, Err(StoreError::DamagedRecord(3)));
+    assert_eq!(store.audit_after(3, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! A store of an earlier schema: it opens, and what was in it is whole.
 
-use sealgate_core::key::KeyRecord;
+use sealgate_core::audit::Query;
+use sealgate_core::key::{KeyId, KeyRecord};
 use sealgate_core::rate::RateLimit;
-use sealgate_core::store::{Change, FeedPosition, Store as _};
+use sealgate_core::store::{Change, Commit, FeedPosition, Store};
 
 use crate::conformance::keys::SCHEMA;
 use crate::conformance::log::assert_whole;
 use crate::conformance::records::{
-    data_key, full_key, insert, insert_user, key, revoked_token, session_key, signing_key, update,
-    user,
+    data_key, event, full_key, insert, insert_user, key, revoked_token, session_key, signing_key,
+    update, user,
 };
 use crate::{Place, commit};
 
@@ -204,4 +205,37 @@ async fn what_a_process_of_schema_2_writes_after_the_upgrade_is_read() {
     for key in keys {
         assert_eq!(store.key(key.id).await.unwrap(), Some(key));
     }
+}
+
+/// The places of a key's records, newest first.
+async fn records_of(store: &dyn Store, key_id: KeyId) -> Vec<u64> {
+    let query = Query {
+        key_id: Some(key_id),
+        before: None,
+        limit: 10,
+    };
+    let records = store.audit(&query).await.unwrap();
+    records.iter().map(|record| record.sequence).collect()
+}
+
+#[tokio::test]
+async fn the_records_of_a_key_are_found_in_a_store_of_schema_2() {
+    let newer = Place::new();
+    let store = newer.open().await;
+    let record = |id, number| Commit {
+        changes: vec![],
+        events: vec![event(Some(id), number)],
+    };
+    let (one, other) = (key(1).id, key(2).id);
+    for (number, id) in (2..).zip([one, other, one]) {
+        store.commit(record(id, number)).await.unwrap();
+    }
+    store.close().await;
+    let place = schema_2_with_content_of(&newer).await;
+
+    let store = place.open().await;
+    store.commit(record(one, 5)).await.unwrap();
+    assert_eq!(records_of(&store, one).await, [5, 4, 2]);
+    assert_eq!(records_of(&store, other).await, [3]);
+    assert_eq!(assert_whole(&store).await, 5);
 }
