@@ -200,6 +200,25 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_store_of_an_earlier_schema_is_upgraded_by_processes_that_start_at_once() {
+    let place = Arc::new(Place::new());
+    let store = place.open().await;
+    commit(&store, [insert(&key(1))]).await;
+    store.close().await;
+    place.tamper("UPDATE meta SET schema_version = 4").await;
+    let opening = (0..4).map(|_| {
+        let place = Arc::clone(&place);
+        tokio::spawn(async move { place.open().await })
+    });
+    for store in opening.collect::<Vec<_>>() {
+        let store = store.await.unwrap();
+        assert_eq!(store.health().await.unwrap().schema, SCHEMA);
+        assert_eq!(store.key(key(1).id).await.unwrap(), Some(key(1)));
+        assert_eq!(assert_whole(&store).await, 1 + 1);
+    }
+}
+
+#[tokio::test]
 async fn another_programs_database_is_refused_and_left_alone() {
     for tables in [
         "CREATE TABLE invoices (id BIGINT PRIMARY KEY)",
