@@ -26,12 +26,11 @@ const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit', true) = 'off'";
 
 /// The parameters of a URL that count. Others would be logged with their values.
-const PARAMETERS: [&str; 10] = [
+const PARAMETERS: [&str; 9] = [
     "sslmode",
     "sslrootcert",
     "sslcert",
     "sslkey",
-    "statement-cache-capacity",
     "host",
     "user",
     "password",
@@ -73,6 +72,8 @@ impl PostgresOptions {
                 Some(_) => options,
                 None => options.application_name("sealgate"),
             };
+            // No number here is a fraction, and a pool of connections may not know the parameter.
+            let options = options.extra_float_digits(None);
             Ok(options.disable_statement_logging())
         });
         Ok(Self {
@@ -279,6 +280,7 @@ mod tests {
             "postgres://ada:12/s3cret@h/d",
             "postgres://ada:12?s3cret@h/d",
             "postgres://ada@h/d?sslpassword=s3cret",
+            "postgres://ada@h/d?statement-cache-capacity=0",
         ] {
             let refusal = PostgresOptions::parse(wrong).unwrap_err();
             assert!(

@@ -313,8 +313,11 @@ fn binaries() -> PathBuf {
         .flatten();
     let newest = versions
         .filter_map(|version| version.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .map(|version| (version, format!("/usr/lib/postgresql/{version}/bin").into()))
+        // The packages of a client alone have a directory there too.
+        .filter(|(_, directory): &(u32, PathBuf)| directory.join("initdb").exists())
         .max()
-        .map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")));
+        .map(|(_, directory)| directory);
     let in_path = std::env::var_os("PATH").into_iter().flat_map(|path| {
         std::env::split_paths(&path)
             .filter(|directory| directory.join("pg_ctl").exists())
