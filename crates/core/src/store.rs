@@ -492,6 +492,9 @@ pub enum StoreError {
     /// The store cannot be reached or did not answer.
     #[error("the store cannot be used: {0}")]
     Unavailable(String),
+    /// The end of a write was asked for, and no answer came.
+    #[error("it is not known whether this was written: {0}")]
+    Unconfirmed(String),
     /// What is in it cannot be read: another master key, or damage.
     #[error("the store cannot be read: {0}")]
     Unreadable(String),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sealgate_core::store::StoreError;
@@ -13,13 +15,16 @@ use url::Url;
 use super::error::{Fault, STANDBY};
 use crate::failure::Failure;
 
-/// How long one server may take to let a connection in.
+/// How long one server may take to let a connection in, unless that is more than its share of the patience.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long whoever asks waits for the answer, whatever became of the server or the network. The server
 /// itself ends what takes two thirds of that, or waits for a lock for a third of it, so that nothing is
 /// held by a process that is gone.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// After how long the server takes a process that counts uses for gone, in the middle of it.
+const IDLE_COUNTING: Duration = Duration::from_secs(2);
 
 /// Waits for the disk at each commit, should the database be set up not to.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
@@ -44,10 +49,15 @@ pub const READERS: u32 = 8;
 /// Where a database on PostgreSQL is.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// One for each server, in the order in which they are tried.
+    /// One for each server, in the order in which they are tried at first.
     servers: Vec<PgConnectOptions>,
+    /// The server that let a connection in last, which is tried first: one whose machine is gone costs
+    /// time.
+    last_good: Arc<AtomicUsize>,
     readers: u32,
     patience: Duration,
+    /// After how long the server ends a transaction in which nothing happens.
+    idle: Duration,
 }
 
 impl PostgresOptions {
@@ -78,8 +88,10 @@ impl PostgresOptions {
         });
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
+            last_good: Arc::default(),
             readers: READERS,
             patience: PATIENCE,
+            idle: PATIENCE * 2 / 3,
         })
     }
 
@@ -93,7 +105,18 @@ impl PostgresOptions {
     /// An answer is waited for so long, at least three milliseconds.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+        let idle = patience * 2 / 3;
+        Self {
+            patience,
+            idle,
+            ..self
+        }
+    }
+
+    /// For connections that count uses. They lock rows of keys, which a change of one of them waits for.
+    pub(super) fn for_counts(self) -> Self {
+        let idle = self.idle.min(IDLE_COUNTING);
+        Self { idle, ..self }
     }
 
     /// How long an answer is waited for.
@@ -127,17 +150,19 @@ impl PostgresOptions {
         &self.servers
     }
 
-    /// Connects to the first server that takes writes.
+    /// Connects to the first server that takes writes, the last good one before the others.
     pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
         let mut refusal = Failure::unavailable("no server is named");
-        for server in &self.servers {
-            match timeout(
-                CONNECT_TIMEOUT.min(self.patience),
-                connect(server, self.patience),
-            )
-            .await
-            {
-                Ok(Ok(connection)) => return Ok(connection),
+        let count = self.servers.len();
+        let share = CONNECT_TIMEOUT.min(self.patience / u32::try_from(count).unwrap_or(1).max(1));
+        let begin = self.last_good.load(Ordering::Relaxed);
+        let numbered = self.servers.iter().enumerate().cycle();
+        for (number, server) in numbered.skip(begin).take(count) {
+            match timeout(share, self.connect_to(server)).await {
+                Ok(Ok(connection)) => {
+                    self.last_good.store(number, Ordering::Relaxed);
+                    return Ok(connection);
+                }
                 Ok(Err(fault)) => refusal = fault.into_failure(),
                 Err(_) => refusal = Failure::unavailable("the database did not answer in time"),
             }
@@ -148,25 +173,34 @@ impl PostgresOptions {
             other => other.into(),
         })
     }
-}
 
-async fn connect(server: &PgConnectOptions, patience: Duration) -> Result<PgConnection, Fault> {
-    let mut connection = server.connect().await?;
-    let third = patience.as_millis() / 3;
-    let set_up = format!(
-        "SET statement_timeout = {}; SET lock_timeout = {third}; \
-         SET idle_in_transaction_session_timeout = {}; {DURABLE}; SHOW transaction_read_only",
-        2 * third,
-        2 * third
-    );
-    let set_up = sqlx::raw_sql(AssertSqlSafe(set_up));
-    let answers = set_up.fetch_all(&mut connection).await?;
-    let is_read_only: Option<String> = answers.last().map(|row| row.try_get(0)).transpose()?;
-    if is_read_only.as_deref() == Some("on") {
-        close(connection).await;
-        return Err(Failure::unavailable(STANDBY).into());
+    async fn connect_to(&self, server: &PgConnectOptions) -> Result<PgConnection, Fault> {
+        let mut connection = server.connect().await?;
+        let third = self.patience.as_millis() / 3;
+        let set_up = format!(
+            "SET statement_timeout = {}; SET lock_timeout = {third}; \
+             SET idle_in_transaction_session_timeout = {}; {DURABLE}; SHOW transaction_read_only",
+            2 * third,
+            self.idle.as_millis()
+        );
+        let set_up = sqlx::raw_sql(AssertSqlSafe(set_up));
+        let answers = set_up.fetch_all(&mut connection).await?;
+        let is_read_only: Option<String> = answers.last().map(|row| row.try_get(0)).transpose()?;
+        if is_read_only.as_deref() == Some("on") {
+            close(connection).await;
+            return Err(Failure::unavailable(STANDBY).into());
+        }
+        Ok(connection)
     }
-    Ok(connection)
+
+    /// What the server answers, unless that takes too long.
+    pub(super) async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let late = |_| Failure::unavailable("the database did not answer in time");
+        timeout(self.patience, asked).await.map_err(late)?
+    }
 }
 
 /// Says goodbye to the server, which would log a warning otherwise.

@@ -10,6 +10,8 @@ use crate::failure::{self, Failure};
 pub enum Fault {
     /// Another transaction was in the way: run again, this one can succeed.
     InTheWay,
+    /// Another transaction held a lock for too long. The connection is as good as before.
+    Locked,
     /// The connection is of no use any more. What a transaction had done on it is undone, unless its
     /// end was asked for already: then nobody knows.
     Lost(Failure),
@@ -18,12 +20,18 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether other transactions are the reason, so that it may go well once they have ended.
+    pub const fn is_of_others(&self) -> bool {
+        matches!(self, Self::InTheWay | Self::Locked)
+    }
+
     /// What whoever asked is told.
     pub fn into_failure(self) -> Failure {
         match self {
             Self::InTheWay => {
                 Failure::unavailable("other processes write to the same rows at the same time")
             }
+            Self::Locked => Failure::unavailable("another process is writing to it for too long"),
             Self::Lost(failure) | Self::Refused(failure) => failure,
         }
     }
@@ -41,6 +49,9 @@ impl From<sqlx::Error> for Fault {
         let code = database.code();
         if matches!(code, SERIALIZATION_FAILURE | DEADLOCK_DETECTED) {
             return Self::InTheWay;
+        }
+        if code == LOCKED {
+            return Self::Locked;
         }
         let failure = describe(database);
         if ends_the_connection(code, database.severity()) {
@@ -104,6 +115,10 @@ pub const NO_SUCH_COLUMN: &str = "42703";
 pub const TABLE_EXISTS: &str = "42P07";
 /// A row that is there already.
 pub const DUPLICATE: &str = "23505";
+/// A statement that another database does not have.
+pub const NOT_SUPPORTED: &str = "0A000";
+/// A statement that another database does not know.
+pub const NOT_A_STATEMENT: &str = "42601";
 const DISK_FULL: &str = "53100";
 const TOO_MANY_CONNECTIONS: &str = "53300";
 const LOCKED: &str = "55P03";
@@ -123,7 +138,7 @@ pub fn describe(error: &PgDatabaseError) -> Failure {
         )),
         DISK_FULL => Failure::unavailable("the database's disk is full"),
         TOO_MANY_CONNECTIONS => Failure::unavailable("the database has no connection left"),
-        LOCKED => Failure::unavailable("another process is writing to it for too long"),
+        LOCKED => Fault::Locked.into_failure(),
         CANCELED => Failure::unavailable("the database did not answer in time"),
         NO_SUCH_TABLE | NO_SUCH_COLUMN => {
             Failure::unreadable("its tables are not those that were made")

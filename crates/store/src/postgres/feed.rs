@@ -59,7 +59,7 @@ impl Readers {
     pub async fn feed_since(&self, after: FeedPosition, limit: u32) -> Result<Feed, Failure> {
         // One more than asked for tells whether there is more.
         let values = vec![after.0.into(), (i64::from(limit) + 1).into()];
-        let rows = self.rows(SINCE, values).await?;
+        let rows = self.rows_of_feed(SINCE, values).await?;
         let feed = row::read(&rows, after, limit, &self.cipher)?;
         let first = the_row(&rows, "meta")?;
         let before: Option<i64> = Columns::at(first, MARK_BEFORE).take()?;

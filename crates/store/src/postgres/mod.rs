@@ -59,7 +59,7 @@ pub struct Postgres {
     readers: Readers,
     /// Appends to the audit log and the change feed.
     writer: Writer,
-    /// Counts uses, beside it: a commit waits for none of them.
+    /// Counts uses, beside it: what waits for them is a change of a key that was just used, and not long.
     counter: Writer,
     news: News,
 }
@@ -79,6 +79,7 @@ impl Postgres {
         let mut connection = options.connect().await?;
         let chain = Chain::new(&master.audit_key());
         let keeper = Keeper {
+            options: &options,
             master,
             chain: &chain,
             random: Arc::clone(&random),
@@ -86,18 +87,19 @@ impl Postgres {
             create,
         };
         let cipher = Arc::new(keeper.open(&mut connection).await?);
-        let pen = |connection| Pen {
-            options: options.clone(),
+        let pen = |options, connection| Pen {
+            options,
             connection,
             cipher: Arc::clone(&cipher),
             chain: Chain::new(&master.audit_key()),
             random: Arc::clone(&random),
             notifies: true,
+            is_ending: false,
         };
         Ok(Self {
             readers: Readers::new(options.clone(), Arc::clone(&cipher)),
-            writer: Writer::start(pen(Some(connection))),
-            counter: Writer::start(pen(None)),
+            writer: Writer::start(pen(options.clone(), Some(connection))),
+            counter: Writer::start(pen(options.clone().for_counts(), None)),
             news: News::of(options.clone()),
             options,
         })
@@ -111,7 +113,7 @@ impl Postgres {
     /// If it cannot be asked, or holds something else.
     pub async fn is_in(options: &PostgresOptions) -> Result<bool, StoreError> {
         let mut connection = options.connect().await?;
-        let found = schema::version(&mut connection).await;
+        let found = options.in_time(schema::version(&mut connection)).await;
         connect::close(connection).await;
         Ok(found.map_err(Fault::into_failure)?.is_some())
     }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::connect::PostgresOptions;
+use super::error::Fault;
 
 /// The channel that [`NOTIFY`](super::writer) names.
 const CHANNEL: &str = "sealgate_feed";
@@ -82,7 +83,8 @@ async fn listen(options: PostgresOptions, heard: Arc<Notify>) {
                 && !is_known
             {
                 is_known = true;
-                tracing::info!(%error, "no notifications from the database; the change feed is polled");
+                let failure = Fault::from(error).into_failure().0;
+                tracing::info!(%failure, "no notifications from the database; the change feed is polled");
             }
         }
         sleep(pause).await;

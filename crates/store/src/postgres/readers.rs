@@ -1,6 +1,7 @@
 //! The connections that read: a bounded number, made as they are needed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use sealgate_core::store::FeedPosition;
@@ -19,11 +20,15 @@ use crate::row::Values;
 /// How often a statement that was in the way of others is run.
 const TRIES: u32 = 5;
 
+/// How long whoever follows the change feed waits for each row. A server whose machine is gone says
+/// nothing, not even that; known keys are honoured only for so long without news.
+const FEED_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The connections that read.
 pub struct Readers {
     pub cipher: Arc<ColumnCipher>,
     options: PostgresOptions,
-    /// One for each connection that may be in use.
+    /// One for each connection that may be in use, but for that of the change feed.
     free: Semaphore,
     idle: Mutex<Vec<PgConnection>>,
     /// Where the change feed was read to, and the mark of the row there.
@@ -63,6 +68,23 @@ impl Readers {
         Ok(rows)
     }
 
+    /// The rows that answer a statement about the change feed. It waits for no other reader, and not long
+    /// for a server that says nothing.
+    pub async fn rows_of_feed(
+        &self,
+        sql: &'static str,
+        values: Values,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let mut rows = Vec::new();
+        let take = |row| {
+            rows.push(row);
+            Ok(())
+        };
+        self.fetch_now(sql.into_sql_str(), values, FEED_PATIENCE, take)
+            .await?;
+        Ok(rows)
+    }
+
     /// Closes them. What is being answered is answered.
     pub async fn close(&self) {
         self.free.close();
@@ -80,12 +102,33 @@ impl Readers {
         take: impl FnMut(PgRow) -> Result<(), Failure> + Send,
     ) -> Result<(), Failure> {
         let patience = self.options.patience();
-        let late = |_| Failure::unavailable("the database did not answer in time");
         let busy = |_| Failure::unavailable("no connection became free in time");
         let permit = timeout(patience, self.free.acquire()).await.map_err(busy)?;
-        let _permit = permit.map_err(|_| Failure::unavailable("it was closed"))?;
-        let answering = self.answer(sql, values, take);
-        timeout(patience, answering).await.map_err(late)?
+        let _permit = permit.map_err(|_| closed())?;
+        self.fetch_now(sql, values, patience, take).await
+    }
+
+    /// Gives up after so long without a row, or once the patience is over.
+    async fn fetch_now(
+        &self,
+        sql: SqlStr,
+        values: Values,
+        silence: Duration,
+        take: impl FnMut(PgRow) -> Result<(), Failure> + Send,
+    ) -> Result<(), Failure> {
+        if self.free.is_closed() {
+            return Err(closed());
+        }
+        let answering = self.answer(sql, values, silence, take);
+        let answered = timeout(self.options.patience(), answering).await;
+        answered.map_err(|_| self.late())?
+    }
+
+    /// Perhaps the server's machine is gone: then all that were idle are of no use either, and each would
+    /// keep somebody waiting as long.
+    fn late(&self) -> Failure {
+        self.idle().clear();
+        Failure::unavailable("the database did not answer in time")
     }
 
     /// A connection goes back only once it has answered: one that is given up in the middle is closed. The
@@ -94,6 +137,7 @@ impl Readers {
         &self,
         sql: SqlStr,
         values: Values,
+        silence: Duration,
         mut take: impl FnMut(PgRow) -> Result<(), Failure> + Send,
     ) -> Result<(), Failure> {
         let mut tries = 0;
@@ -109,7 +153,8 @@ impl Readers {
             let fault = {
                 let mut rows = statement.fetch(&mut connection);
                 loop {
-                    match rows.try_next().await {
+                    let next = timeout(silence, rows.try_next()).await;
+                    match next.map_err(|_| self.late())? {
                         Ok(Some(row)) => {
                             is_new = false;
                             take(row)?;
@@ -149,4 +194,8 @@ impl Readers {
     fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn closed() -> Failure {
+    Failure::unavailable("it was closed")
 }

@@ -13,6 +13,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use tokio::time::sleep;
 
+use super::connect::PostgresOptions;
 use super::error::{DUPLICATE, Fault, NO_SUCH_COLUMN, NO_SUCH_TABLE, TABLE_EXISTS, code};
 use super::statement::{Columns, execute, run};
 use super::transaction::{Head, Transaction};
@@ -39,6 +40,8 @@ const KNOWN: u32 = match MIGRATIONS.last() {
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
 
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0";
+
 const VERSION: &str = "SELECT schema_version FROM meta WHERE one = 1";
 
 const TABLES: &str = "SELECT count(*) FROM information_schema.tables \
@@ -48,6 +51,8 @@ const WRAPPED_KEYS: &str = "SELECT id, wrapped FROM data_encryption_key ORDER BY
 
 /// What a store is set up and unlocked with.
 pub struct Keeper<'a> {
+    /// How long an answer is waited for, but for a migration's.
+    pub options: &'a PostgresOptions,
     /// Wraps the data encryption keys.
     pub master: &'a MasterKey,
     /// Links audit records.
@@ -66,36 +71,45 @@ impl Keeper<'_> {
     /// # Errors
     /// If the store is newer than this program, another program's, or another master key's.
     pub async fn open(&self, connection: &mut PgConnection) -> Result<ColumnCipher, Failure> {
+        let options = self.options;
+        let checked = options.in_time(check_encoding(connection)).await;
+        checked.map_err(Fault::into_failure)?;
         let mut tries = 0;
         loop {
-            let found = version(connection).await.map_err(Fault::into_failure)?;
-            if found == Some(KNOWN) {
-                break;
-            }
-            if found.is_none() && !self.create {
-                return Err(Failure::unavailable("there is no store in the database"));
-            }
-            let Err(error) = self.migrate(connection, found).await else {
+            let found = options.in_time(version(connection)).await;
+            let migrated = match found {
+                Ok(Some(KNOWN)) => break,
+                Ok(None) if !self.create => {
+                    return Err(Failure::unavailable("there is no store in the database"));
+                }
+                Ok(found) => self.migrate(connection, found).await,
+                Err(fault) => Err(fault.into()),
+            };
+            let Err(error) = migrated else {
                 break;
             };
-            let _ = run(connection, "ROLLBACK").await;
+            let _ = options.in_time(run(connection, "ROLLBACK")).await;
             if !error.is_race || tries == TRIES {
                 return Err(error.fault.into_failure());
             }
             // Another process does the same: the version is read again.
+            if tries == 0 {
+                tracing::info!("waiting for another process that brings the database up to date");
+            }
             tries += 1;
             sleep(PAUSE).await;
         }
-        self.unlock(connection).await.map_err(Fault::into_failure)
+        let unlocked = options.in_time(self.unlock(connection)).await;
+        unlocked.map_err(Fault::into_failure)
     }
 
-    /// Leads from the version that was found to the newest, in one transaction.
+    /// Leads from the version that was found to the newest, in one transaction, however long that takes.
     async fn migrate(
         &self,
         connection: &mut PgConnection,
         found: Option<u32>,
     ) -> Result<(), Mishap> {
-        run(connection, "BEGIN").await?;
+        run(connection, BEGIN).await?;
         let at = match found {
             None => {
                 self.script(connection, FIRST.1).await?;
@@ -193,7 +207,7 @@ impl From<sqlx::Error> for Mishap {
         let is_there_already = matches!(code(&error), Some(DUPLICATE | TABLE_EXISTS));
         let fault = Fault::from(error);
         Self {
-            is_race: is_there_already || matches!(fault, Fault::InTheWay),
+            is_race: is_there_already || fault.is_of_others(),
             fault,
         }
     }
@@ -202,10 +216,25 @@ impl From<sqlx::Error> for Mishap {
 impl From<Fault> for Mishap {
     fn from(fault: Fault) -> Self {
         Self {
-            is_race: matches!(fault, Fault::InTheWay),
+            is_race: fault.is_of_others(),
             fault,
         }
     }
+}
+
+/// Refuses a database that cannot keep every text.
+async fn check_encoding(connection: &mut PgConnection) -> Result<(), Fault> {
+    let row = sqlx::query("SHOW server_encoding")
+        .fetch_one(connection)
+        .await?;
+    let encoding: String = Columns::of(&row).take()?;
+    if encoding.eq_ignore_ascii_case("UTF8") {
+        return Ok(());
+    }
+    Err(Failure::unavailable(format!(
+        "the database has the encoding {encoding}: create one with ENCODING 'UTF8'"
+    ))
+    .into())
 }
 
 /// The version of the schema that is there; nothing in an empty database.

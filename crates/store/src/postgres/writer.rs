@@ -4,7 +4,7 @@
 //! ([`Head`]), once for a batch, until the transaction ends. So both have one order among all processes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealgate_core::audit::Chain;
 use sealgate_core::random::Random;
@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnection;
 use tokio::time::{sleep, timeout};
 
 use super::connect::{self, PostgresOptions};
-use super::error::Fault;
+use super::error::{Fault, NOT_A_STATEMENT, NOT_SUPPORTED, code};
 use super::statement::run;
 use super::transaction::{Head, Transaction};
 use crate::cipher::ColumnCipher;
@@ -25,6 +25,11 @@ use crate::queue::{self, Outcome, Work};
 const TRIES: u32 = 10;
 /// After how long the second time; each pause is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// After how long a transaction takes no further piece: other processes wait for the end of log and feed.
+const LONGEST: Duration = Duration::from_millis(300);
+/// How long a notification may take, which whoever waits for the outcomes waits for too.
+const NOTIFY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Every statement sees what was committed before it; what must not change under it is locked.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -46,21 +51,23 @@ pub struct Pen {
     pub random: Arc<dyn Random>,
     /// Whether the database takes notifications.
     pub notifies: bool,
+    /// Whether the end of a transaction was asked for, and no answer came yet.
+    pub is_ending: bool,
 }
 
 impl queue::Pen for Pen {
     async fn write(&mut self, batch: &[Work]) -> Vec<Outcome> {
-        let late = |_| Failure::unavailable("the database did not answer in time");
-        let written = timeout(self.options.patience(), self.write_once(batch)).await;
-        match written.map_err(late).flatten() {
-            Ok(outcomes) => outcomes,
-            Err(Failure(error)) => {
-                // Whatever was under way is undone by the server when it misses the connection.
-                self.connection = None;
-                tracing::warn!(%error, pieces = batch.len(), "nothing of a batch was written");
-                vec![Err(error); batch.len()]
+        let mut outcomes = Vec::with_capacity(batch.len());
+        while let Some(rest @ [_, ..]) = batch.get(outcomes.len()..) {
+            match self.write_some(rest).await {
+                Ok(some) => outcomes.extend(some),
+                Err(Failure(error)) => {
+                    tracing::warn!(%error, pieces = rest.len(), "a batch of writes failed");
+                    outcomes.resize(batch.len(), Err(error));
+                }
             }
         }
+        outcomes
     }
 
     async fn close(self) {
@@ -71,9 +78,31 @@ impl queue::Pen for Pen {
 }
 
 impl Pen {
-    /// Writes a batch, again as long as it is certain that it was not written.
-    async fn write_once(&mut self, batch: &[Work]) -> Result<Vec<Outcome>, Failure> {
-        let (mut tries, mut pause) = (1, FIRST_PAUSE);
+    /// Writes the first pieces of a batch in one transaction, and wakes whoever follows the feed.
+    async fn write_some(&mut self, batch: &[Work]) -> Result<Vec<Outcome>, Failure> {
+        self.is_ending = false;
+        let written = timeout(self.options.patience(), self.write_once(batch)).await;
+        let Ok(written) = written else {
+            // Whatever was under way is undone by the server when it misses the connection.
+            self.connection = None;
+            let late = "the database did not answer in time";
+            return Err(if self.is_ending {
+                StoreError::Unconfirmed(late.to_owned()).into()
+            } else {
+                Failure::unavailable(late)
+            });
+        };
+        let (outcomes, feed_grew) = written?;
+        if feed_grew {
+            self.notify().await;
+        }
+        Ok(outcomes)
+    }
+
+    /// Writes them, again as long as it is certain that they were not written; says too whether the feed
+    /// grew.
+    async fn write_once(&mut self, batch: &[Work]) -> Result<(Vec<Outcome>, bool), Failure> {
+        let (mut tries, mut pause, mut waited) = (1, FIRST_PAUSE, false);
         loop {
             // Out of its place while it is in use: one that is given up in the middle is closed.
             let held = self.connection.take();
@@ -83,33 +112,32 @@ impl Pen {
                 None => self.options.connect().await?,
             };
             match self.attempt(&mut connection, batch).await {
-                Ok((outcomes, head_moved)) => {
-                    if head_moved {
-                        self.notify(&mut connection).await;
-                    }
+                Ok(written) => {
                     self.connection = Some(connection);
-                    return Ok(outcomes);
+                    return Ok(written);
                 }
                 Err(Interrupted::AtItsEnd(fault)) => return Err(unknown_end(fault)),
                 Err(Interrupted::Before(fault)) => match fault {
                     // The server was restarted, perhaps, since the connection was used last.
                     Fault::Lost(_) if was_idle => {}
                     Fault::InTheWay if tries < TRIES => {
-                        run(&mut connection, "ROLLBACK")
-                            .await
-                            .map_err(Fault::into_failure)?;
-                        self.connection = Some(connection);
+                        self.undo(connection).await?;
                         sleep(pause).await;
                         (tries, pause) = (tries + 1, pause * 2);
                     }
-                    Fault::Refused(Failure(error)) => {
-                        if run(&mut connection, "ROLLBACK").await.is_ok() {
-                            self.connection = Some(connection);
-                        }
+                    // That took a third of the patience. Once more takes no longer than all of it.
+                    Fault::Locked if !waited => {
+                        self.undo(connection).await?;
+                        waited = true;
+                    }
+                    fault @ (Fault::Refused(_) | Fault::Locked) => {
+                        let Failure(error) = fault.into_failure();
+                        // Should this fail, the connection is gone.
+                        let _ = self.undo(connection).await;
                         if is_of_the_database(&error) {
-                            tracing::warn!(%error, pieces = batch.len(), "nothing of a batch was written");
+                            tracing::warn!(%error, pieces = batch.len(), "a batch of writes failed");
                         }
-                        return Ok(vec![Err(error); batch.len()]);
+                        return Ok((vec![Err(error); batch.len()], false));
                     }
                     fault => return Err(fault.into_failure()),
                 },
@@ -117,15 +145,24 @@ impl Pen {
         }
     }
 
-    /// Writes a batch in one transaction; says too whether log or feed grew.
+    /// Undoes a transaction whose connection is good.
+    async fn undo(&mut self, mut connection: PgConnection) -> Result<(), Failure> {
+        run(&mut connection, "ROLLBACK")
+            .await
+            .map_err(Fault::into_failure)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Writes the first pieces of a batch in one transaction; says too whether the feed grew.
     async fn attempt(
-        &self,
+        &mut self,
         connection: &mut PgConnection,
         batch: &[Work],
     ) -> Result<(Vec<Outcome>, bool), Interrupted> {
         run(connection, BEGIN).await?;
-        let (outcomes, grew) = match counts_alone(batch) {
-            // Log and feed do not grow: their end need not be locked, and nobody waits for this.
+        let written = match counts_alone(batch) {
+            // Log and feed do not grow: their end need not be locked.
             Some(counts) => {
                 let mut open = self.open(connection, Head::START);
                 open.add_uses(&counts).await?;
@@ -133,8 +170,11 @@ impl Pen {
             }
             None => self.append(connection, batch).await?,
         };
-        match run(connection, "COMMIT").await {
-            Ok(()) => Ok((outcomes, grew)),
+        self.is_ending = true;
+        let ended = run(connection, "COMMIT").await;
+        self.is_ending = false;
+        match ended {
+            Ok(()) => Ok(written),
             // The server says that it undid it.
             Err(Fault::InTheWay) => Err(Interrupted::Before(Fault::InTheWay)),
             Err(fault) => Err(Interrupted::AtItsEnd(fault)),
@@ -147,6 +187,7 @@ impl Pen {
         batch: &[Work],
     ) -> Result<(Vec<Outcome>, bool), Fault> {
         let begin = Head::lock(connection, &self.chain).await?;
+        let locked_at = Instant::now();
         let mut open = self.open(connection, begin);
         let updated = updated_keys(batch);
         if updated.len() > 1 {
@@ -165,12 +206,14 @@ impl Pen {
                     outcomes.extend(many.iter().map(|_| Ok(0)));
                 }
             }
+            if locked_at.elapsed() > LONGEST {
+                break;
+            }
         }
-        let grew = open.head != begin;
-        if grew {
+        if open.head != begin {
             open.head.write(open.connection, open.chain).await?;
         }
-        Ok((outcomes, grew))
+        Ok((outcomes, open.head.feed != begin.feed))
     }
 
     fn open<'w>(&'w self, connection: &'w mut PgConnection, head: Head) -> Transaction<'w> {
@@ -183,13 +226,24 @@ impl Pen {
         }
     }
 
-    async fn notify(&mut self, connection: &mut PgConnection) {
-        if self.notifies
-            && let Err(fault) = run(connection, NOTIFY).await
-        {
-            self.notifies = false;
-            let failure = fault.into_failure().0;
-            tracing::info!(%failure, "the database takes no notifications; the change feed is polled");
+    async fn notify(&mut self) {
+        if !self.notifies {
+            return;
+        }
+        // Gone, should it not answer: the outcomes are known all the same.
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let told = sqlx::raw_sql(NOTIFY).execute(&mut connection);
+        match timeout(NOTIFY_PATIENCE, told).await {
+            Ok(Ok(_)) => self.connection = Some(connection),
+            Ok(Err(error)) if matches!(code(&error), Some(NOT_SUPPORTED | NOT_A_STATEMENT)) => {
+                self.notifies = false;
+                self.connection = Some(connection);
+                let failure = Fault::from(error).into_failure().0;
+                tracing::info!(%failure, "the database takes no notifications; the change feed is polled");
+            }
+            Ok(Err(_)) | Err(_) => {}
         }
     }
 }
@@ -209,8 +263,10 @@ impl From<Fault> for Interrupted {
 }
 
 fn unknown_end(fault: Fault) -> Failure {
-    let Failure(error) = fault.into_failure();
-    Failure::unavailable(format!("it is not known whether this was written: {error}"))
+    match fault.into_failure() {
+        Failure(StoreError::Unavailable(why)) => StoreError::Unconfirmed(why).into(),
+        other => other,
+    }
 }
 
 impl Transaction<'_> {

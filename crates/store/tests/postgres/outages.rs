@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sealgate_core::clock::ManualClock;
 use sealgate_core::random::SystemRandom;
-use sealgate_core::store::{Store as _, StoreError};
+use sealgate_core::store::{FeedPosition, Store as _, StoreError};
 use sealgate_store::{Postgres, PostgresOptions};
 use sqlx::Connection as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,7 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LITTLE: Duration = Duration::from_millis(1_500);
 
 async fn impatient(url: &str) -> Postgres {
-    let options = PostgresOptions::parse(url).unwrap().with_patience(LITTLE);
+    with_patience(url, LITTLE).await
+}
+
+async fn with_patience(url: &str, patience: Duration) -> Postgres {
+    let options = PostgresOptions::parse(url).unwrap();
+    let options = options.with_patience(patience);
     let clock = Arc::new(ManualClock::at(BIRTH));
     Postgres::open(options, true, &master(), Arc::new(SystemRandom), clock)
         .await
@@ -131,6 +136,42 @@ async fn a_server_that_has_frozen_keeps_nobody_waiting() {
     commit(&store, [insert(&key(3))]).await;
     assert_eq!(store.key(key(1).id).await.unwrap(), Some(key(1)));
     assert_whole(&store).await;
+}
+
+#[tokio::test]
+async fn one_answer_that_did_not_come_is_enough_to_go_to_the_server_that_took_over() {
+    let primary = PostgresServer::start();
+    let url = primary.database();
+    let standby = primary.standby();
+    let (server, port) = (
+        format!("127.0.0.1:{}", primary.port()),
+        format!("127.0.0.1:{}", standby.port()),
+    );
+    let both = url.replace(&server, &format!("{server},{port}"));
+    let store = with_patience(&both, LITTLE * 3).await;
+    commit(&store, [insert(&key(1))]).await;
+    // As many connections as read at once are idle then.
+    let reads = (0..4).map(|_| store.key(key(1).id));
+    for read in futures_util::future::join_all(reads).await {
+        read.unwrap();
+    }
+    let caught_up = async {
+        let database = url.rsplit_once('/').unwrap().1;
+        while standby.sql(database, "SELECT count(*) FROM api_key") != "1\n" {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, caught_up).await.unwrap();
+    primary.freeze();
+    standby.promote();
+    let position = FeedPosition(0);
+    is_unavailable(
+        store.feed_since(position, 9).await,
+        "did not answer in time",
+    );
+    assert!(store.feed_since(position, 9).await.is_ok());
+    assert_eq!(store.key(key(1).id).await.unwrap(), Some(key(1)));
+    primary.thaw();
 }
 
 #[tokio::test]
