@@ -171,6 +171,12 @@ pub trait Store: Send + Sync {
     /// If the store cannot be read.
     async fn health(&self) -> Result<Health, StoreError>;
 
+    /// Waits until another process may have changed something, where the engine tells: whoever follows
+    /// the change feed looks again then, and from time to time in any case.
+    async fn news(&self) {
+        std::future::pending::<()>().await;
+    }
+
     /// Ends what is under way and closes the database.
     async fn close(&self);
 }
@@ -486,6 +492,9 @@ pub enum StoreError {
     /// The store cannot be reached or did not answer.
     #[error("the store cannot be used: {0}")]
     Unavailable(String),
+    /// The end of a write was asked for, and no answer came.
+    #[error("it is not known whether this was written: {0}")]
+    Unconfirmed(String),
     /// What is in it cannot be read: another master key, or damage.
     #[error("the store cannot be read: {0}")]
     Unreadable(String),

@@ -28,7 +28,8 @@ pub struct Globals {
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
 
-    /// The database, if it is not in the data directory: sqlite:PATH [env: SEALGATE_DATABASE_URL]
+    /// The database, if it is not in the data directory: sqlite:PATH or postgres://… [env:
+    /// SEALGATE_DATABASE_URL]
     #[arg(long, value_name = "URL", global = true)]
     pub database_url: Option<String>,
 
@@ -85,7 +86,9 @@ pub fn load(globals: &Globals) -> Outcome<Loaded> {
         ..
     } = globals.clone();
     settings.data_dir = data_dir.or(settings.data_dir);
-    settings.database_url = database_url.or(settings.database_url);
+    if database_url.is_some() {
+        (settings.database_url, settings.database_url_file) = (database_url, None);
+    }
     settings.json |= json;
     settings.quiet |= quiet;
     settings.routes = routes;
@@ -177,6 +180,7 @@ fn resolve_paths(table: &mut Table, directory: &Path) {
         }
     };
     table.get_mut("data_dir").map(resolve);
+    table.get_mut("database_url_file").map(resolve);
     // Any other URL is refused later, and is no path.
     let database_url = table.get_mut("database_url");
     database_url

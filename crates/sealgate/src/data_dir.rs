@@ -1,8 +1,12 @@
-//! Where the store is: the data directory, and the database file in it or elsewhere.
+//! Where the store is: the data directory, and the database in it or elsewhere.
 
-use std::fs::DirBuilder;
+use std::fmt;
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+
+use sealgate_store::PostgresOptions;
+use zeroize::Zeroizing;
 
 use crate::env;
 use crate::exit::{Failure, Outcome};
@@ -12,12 +16,30 @@ use crate::settings::Settings;
 const DATABASE_NAME: &str = "sealgate.db";
 
 /// The places that belong to one store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct DataDir {
     /// The data directory.
     pub path: PathBuf,
-    /// The database file.
-    pub database: PathBuf,
+    /// The database.
+    pub database: Database,
+}
+
+/// Where the database is. It is shown without user and password.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// A file of SQLite.
+    Sqlite(PathBuf),
+    /// A server of PostgreSQL.
+    Postgres(PostgresOptions),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(options) => write!(f, "PostgreSQL at {options}"),
+        }
+    }
 }
 
 impl DataDir {
@@ -30,17 +52,11 @@ impl DataDir {
             Failure::new("it is not known where the store is: neither a home directory nor $STATE_DIRECTORY is set")
                 .with_hint("name it with --data-dir DIR or SEALGATE_DATA_DIR")
         })?;
-        let database = match &settings.database_url {
-            Some(url) => database_file(url)?,
-            None => path.join(DATABASE_NAME),
+        let database = match url(settings)? {
+            Some(url) => database(&url, settings.store.connections)?,
+            None => Database::Sqlite(path.join(DATABASE_NAME)),
         };
         Ok(Self { path, database })
-    }
-
-    /// Whether there is a store.
-    #[must_use]
-    pub fn has_store(&self) -> bool {
-        self.database.exists()
     }
 
     /// Makes the data directory, open to its owner alone, if it is not there.
@@ -77,28 +93,49 @@ pub fn default_path() -> Option<PathBuf> {
     data_home.map(|path| path.join("sealgate"))
 }
 
-/// The file of a `sqlite:` URL. A URL that is not taken is not shown: it may hold a password.
-fn database_file(url: &str) -> Outcome<PathBuf> {
-    let hint = "write sqlite:PATH, such as sqlite:/var/lib/sealgate/sealgate.db";
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        let message = match url.split_once(':') {
-            Some(("postgres" | "postgresql", _)) => {
-                "this version keeps its store in SQLite alone, not in PostgreSQL"
-            }
-            _ => "the database URL is of a kind that this version does not know",
+/// The URL of the database, if one is set: as it is, or in a file.
+fn url(settings: &Settings) -> Outcome<Option<Zeroizing<String>>> {
+    let Some(path) = &settings.database_url_file else {
+        return Ok(settings.database_url.clone().map(Zeroizing::new));
+    };
+    let shown = path.display();
+    let text = fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::new(format!("database_url_file {shown}: {error}")))?;
+    match text.lines().next().map(str::trim) {
+        Some(line) if !line.is_empty() => Ok(Some(Zeroizing::new(line.to_owned()))),
+        _ => Err(Failure::new(format!("database_url_file {shown} is empty"))),
+    }
+}
+
+/// The database of a URL. A URL that is not taken is not shown: it may hold a password.
+fn database(url: &str, connections: u32) -> Outcome<Database> {
+    let hint = "write sqlite:PATH, such as sqlite:/var/lib/sealgate/sealgate.db, or \
+                postgres://USER@HOST/DATABASE";
+    let refuse = |message: String| Err(Failure::usage(message).with_hint(hint));
+    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        return match PostgresOptions::parse(url) {
+            Ok(options) => Ok(Database::Postgres(options.with_readers(connections))),
+            Err(error) => refuse(error.to_string()),
         };
-        return Err(Failure::usage(message).with_hint(hint));
+    }
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return refuse("the database URL is of a kind that this version does not know".to_owned());
     };
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.starts_with(':') || path.contains('?') {
-        return Err(Failure::usage("the database URL names no file").with_hint(hint));
+        return refuse("the database URL names no file".to_owned());
     }
-    Ok(PathBuf::from(path))
+    Ok(Database::Sqlite(PathBuf::from(path)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn shown(url: &str) -> String {
+        database(url, 8).unwrap().to_string()
+    }
 
     #[test]
     fn a_sqlite_url_names_a_file() {
@@ -108,17 +145,27 @@ mod tests {
             ("sqlite:///var/a.db", "/var/a.db"),
             ("sqlite://a.db", "a.db"),
         ] {
-            assert_eq!(database_file(url).unwrap(), Path::new(path));
+            assert_eq!(shown(url), path);
         }
         for url in ["sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "a.db"] {
-            assert!(database_file(url).is_err(), "{url}");
+            assert!(database(url, 8).is_err(), "{url}");
         }
     }
 
     #[test]
+    fn a_postgres_url_is_shown_without_user_and_password() {
+        let url = "postgres://ada:hunter2@db.example/keys?sslmode=verify-full";
+        assert_eq!(shown(url), "PostgreSQL at db.example:5432, database keys");
+    }
+
+    #[test]
     fn a_refused_url_is_not_shown() {
-        let failure = database_file("postgres://ada:hunter2@db/sealgate").unwrap_err();
-        assert!(failure.message().contains("not in PostgreSQL"));
-        assert!(!format!("{failure:?}").contains("hunter2"));
+        for url in [
+            "mysql://ada:hunter2@db/sealgate",
+            "postgres://ada:hunter2@db:x/d",
+        ] {
+            let failure = database(url, 8).unwrap_err();
+            assert!(!format!("{failure:?}").contains("hunter2"));
+        }
     }
 }

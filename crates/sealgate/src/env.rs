@@ -59,6 +59,11 @@ pub enum Kind {
 pub const SETTINGS: &[Variable] = &[
     variable("SEALGATE_DATA_DIR", "data_dir", Kind::Text),
     variable("SEALGATE_DATABASE_URL", "database_url", Kind::Text),
+    variable(
+        "SEALGATE_DATABASE_URL_FILE",
+        "database_url_file",
+        Kind::Text,
+    ),
     variable("SEALGATE_JSON", "json", Kind::Switch),
     variable("SEALGATE_QUIET", "quiet", Kind::Switch),
     variable("SEALGATE_LISTEN", "server.listen", Kind::Text),
@@ -315,6 +320,11 @@ pub const SETTINGS: &[Variable] = &[
     variable(
         "SEALGATE_STORE_MAX_STALENESS_MS",
         "store.max_staleness_ms",
+        Kind::Number,
+    ),
+    variable(
+        "SEALGATE_STORE_CONNECTIONS",
+        "store.connections",
         Kind::Number,
     ),
     variable("SEALGATE_AUDIT_REQUESTS", "audit.requests", Kind::Text),

@@ -80,21 +80,27 @@ impl Source {
         })
     }
 
-    /// Makes the master key where it is not there and nothing yet needs another; gives the file it
-    /// made.
+    /// The file in which a master key would be made, if it is not there yet.
+    pub fn missing_file(&self) -> Option<&Path> {
+        match self {
+            Self::DataDir(path) if !path.exists() => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Makes the master key where it is not there, for a store that is new and needs no other; gives the
+    /// file it made.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn create_if_new(&self, place: &DataDir, random: &dyn Random) -> Outcome<Option<PathBuf>> {
-        match self {
-            Self::DataDir(path) if !path.exists() && !place.has_store() => {
-                let was_made = create(path, random).map_err(|error| {
-                    Failure::new(format!("{} cannot be written: {error}", path.display()))
-                })?;
-                Ok(was_made.then(|| path.clone()))
-            }
-            _ => Ok(None),
-        }
+    pub fn create_if_missing(&self, random: &dyn Random) -> Outcome<Option<PathBuf>> {
+        let Some(path) = self.missing_file() else {
+            return Ok(None);
+        };
+        let was_made = create(path, random).map_err(|error| {
+            Failure::new(format!("{} cannot be written: {error}", path.display()))
+        })?;
+        Ok(was_made.then(|| path.to_owned()))
     }
 
     /// Refuses a file that others can read. What systemd lays out is the service's alone.
@@ -186,12 +192,13 @@ pub fn notice(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_dir::Database;
     use sealgate_core::random::SeededRandom;
 
     fn place(directory: &Path) -> DataDir {
         DataDir {
             path: directory.join("data"),
-            database: directory.join("data/sealgate.db"),
+            database: Database::Sqlite(directory.join("data/sealgate.db")),
         }
     }
 
@@ -203,9 +210,9 @@ mod tests {
         let path = place.path.join(FILE_NAME);
         let source = Source::DataDir(path.clone());
         let random = SeededRandom::new(1);
-        assert_eq!(source.create_if_new(&place, &random).unwrap(), Some(path));
+        assert_eq!(source.create_if_missing(&random).unwrap(), Some(path));
         let key = source.load().unwrap();
-        assert_eq!(source.create_if_new(&place, &random).unwrap(), None);
+        assert_eq!(source.create_if_missing(&random).unwrap(), None);
         assert_eq!(source.load().unwrap(), key);
         let permissions = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
         assert_eq!(permissions(&place.path.join(FILE_NAME)), 0o600);
@@ -224,16 +231,10 @@ mod tests {
     }
 
     #[test]
-    fn no_key_is_made_where_a_store_is_waiting_for_its_own() {
+    fn a_key_that_is_not_there_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let place = place(directory.path());
-        place.create().unwrap();
-        fs::write(&place.database, "").unwrap();
-        let source = Source::DataDir(place.path.join(FILE_NAME));
-        let random = SeededRandom::new(1);
-        assert_eq!(source.create_if_new(&place, &random).unwrap(), None);
+        let source = Source::DataDir(directory.path().join(FILE_NAME));
         let failure = source.load().unwrap_err();
         assert!(failure.message().contains("is missing"), "{failure:?}");
-        assert!(!place.path.join(FILE_NAME).exists());
     }
 }

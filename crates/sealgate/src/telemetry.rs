@@ -37,6 +37,8 @@ fn level(level: LevelFilter) -> Targets {
 }
 
 fn install(levels: Targets, is_json: bool) {
+    // A line of a password file that it cannot read it logs as it stands.
+    let levels = levels.with_target("sqlx_postgres::options::pgpass", LevelFilter::OFF);
     let layer = fmt::layer().with_writer(io::stderr);
     let layer = if is_json {
         layer.json().flatten_event(true).boxed()

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use sealgate_core::authority::Authority;
 use sealgate_core::clock::{Clock, SystemClock, Timestamp};
+use sealgate_core::master::MasterKey;
 use sealgate_core::random::{Random, SystemRandom};
-use sealgate_store::{Sqlite, SqliteOptions};
+use sealgate_core::store::Store;
+use sealgate_store::{Postgres, Sqlite, SqliteOptions};
 
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Database};
 use crate::directory::{self, Directory};
 use crate::exit::{Failure, Outcome};
-use crate::master_key;
+use crate::master_key::{self, Source};
 use crate::settings::Settings;
 
 /// What to do where there is no store yet.
@@ -62,37 +64,22 @@ async fn assemble(
     missing: Missing,
     directory: Option<Directory>,
 ) -> Outcome<Opened> {
-    if missing == Missing::Refuse && !place.has_store() {
-        let message = format!("there is no store at {}", place.database.display());
-        return Err(Failure::new(message).with_hint(
-            "`sealgate create` and `sealgate serve` set one up; --data-dir names another place",
-        ));
-    }
     let (random, clock): (Arc<dyn Random>, Arc<dyn Clock>) =
         (Arc::new(SystemRandom), Arc::new(SystemClock));
     let source = master_key::source(place);
-    let new_master_key = match missing {
-        Missing::Create => {
-            place.create()?;
-            source.create_if_new(place, random.as_ref())?
-        }
-        Missing::Refuse => None,
-    };
+    let new_master_key = prepare(place, &source, missing, random.as_ref()).await?;
     let master = source.load()?;
-    let options = SqliteOptions {
-        path: place.database.clone(),
-        create: missing == Missing::Create,
-    };
     // In a box: it is twenty times as large as all futures around it.
-    let opening = Box::pin(Sqlite::open(
-        options,
+    let opening = Box::pin(open_store(
+        &place.database,
+        missing == Missing::Create,
         &master,
         random.clone(),
         clock.clone(),
     ));
     let store = opening.await?;
     let settings = settings.authority();
-    let mut authority = Authority::new(Arc::new(store), clock, random, &master, settings);
+    let mut authority = Authority::new(store, clock, random, &master, settings);
     let is_directory_plaintext = directory.as_ref().is_some_and(|it| it.is_plaintext);
     if let Some(directory) = directory {
         authority = authority.with_directory(directory.provider);
@@ -102,6 +89,78 @@ async fn assemble(
         new_master_key,
         is_directory_plaintext,
     })
+}
+
+/// Whether there is a store already.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn has_store(database: &Database) -> Outcome<bool> {
+    match database {
+        Database::Sqlite(path) => Ok(path.exists()),
+        Database::Postgres(options) => Ok(Postgres::is_in(options).await?),
+    }
+}
+
+/// Makes what a new store needs, or says that there is none; gives the master key's file if it made it.
+async fn prepare(
+    place: &DataDir,
+    source: &Source,
+    missing: Missing,
+    random: &dyn Random,
+) -> Outcome<Option<PathBuf>> {
+    let is_file = matches!(place.database, Database::Sqlite(_));
+    match missing {
+        Missing::Refuse => {
+            // A server of PostgreSQL is asked when it is opened; without a key it never is.
+            let must_ask = is_file || source.missing_file().is_some();
+            if must_ask && !has_store(&place.database).await? {
+                return Err(no_store(&place.database));
+            }
+            Ok(None)
+        }
+        Missing::Create => {
+            let needs_key = source.missing_file().is_some() && !has_store(&place.database).await?;
+            if is_file || needs_key {
+                place.create()?;
+            }
+            if needs_key {
+                source.create_if_missing(random)
+            } else {
+                Ok(None)
+            }
+        }
+    }
+}
+
+async fn open_store(
+    database: &Database,
+    create: bool,
+    master: &MasterKey,
+    random: Arc<dyn Random>,
+    clock: Arc<dyn Clock>,
+) -> Outcome<Arc<dyn Store>> {
+    match database {
+        Database::Sqlite(path) => {
+            let path = path.clone();
+            let options = SqliteOptions { path, create };
+            let store = Sqlite::open(options, master, random, clock).await?;
+            Ok(Arc::new(store))
+        }
+        Database::Postgres(options) => {
+            if !create && !Postgres::is_in(options).await? {
+                return Err(no_store(database));
+            }
+            let store = Postgres::open(options.clone(), create, master, random, clock).await?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+fn no_store(database: &Database) -> Failure {
+    Failure::new(format!("there is no store at {database}")).with_hint(
+        "`sealgate create` and `sealgate serve` set one up; --data-dir names another place",
+    )
 }
 
 /// The current time, for what has no authority at hand.

@@ -21,6 +21,9 @@ mod logs;
 mod master_key;
 mod named_test;
 mod policy;
+mod postgres;
+#[path = "../../store/tests/support/postgres_server.rs"]
+mod postgres_server;
 mod proxies;
 mod revocation;
 mod revocation_list;

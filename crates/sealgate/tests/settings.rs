@@ -187,7 +187,7 @@ fn json_and_quiet_are_settings_too() {
 }
 
 #[test]
-fn a_database_can_be_elsewhere_and_has_to_be_sqlite() {
+fn a_database_can_be_elsewhere_and_has_to_be_of_a_known_kind() {
     let home = Home::new();
     let file = home.here().join("elsewhere.db");
     let url = format!("sqlite:{}", file.display());
@@ -195,9 +195,13 @@ fn a_database_can_be_elsewhere_and_has_to_be_sqlite() {
         .success();
     assert!(file.exists());
     assert!(home.master_key().exists());
-    let secret = "postgres://ada:hunter2@db.example.com/sealgate";
-    let ran = home
-        .run(&["list", "--database-url", secret])
-        .failure(2, "not in PostgreSQL");
-    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    for secret in [
+        "mysql://ada:hunter2@db.example.com/sealgate",
+        "postgres://ada:hunter2@db.example.com:port/sealgate",
+    ] {
+        let ran = home
+            .run(&["list", "--database-url", secret])
+            .failure(2, "postgres://USER@HOST/DATABASE");
+        assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    }
 }

@@ -14,6 +14,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use sealgate_core::error::{Denied, Error, Reason};
 use sealgate_core::redact::redact;
+use sealgate_core::store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -420,6 +421,10 @@ impl From<Error> for Problem {
             Error::Invalid { field, message } => Self::invalid(field, message),
             Error::NotFound(what) => Self::NotFound(what),
             Error::Conflict(message) => Self::Conflict(message),
+            Error::Unavailable(ref cause @ StoreError::Unconfirmed(_)) => Self::Unavailable(
+                "it is not known whether this was written: look before you repeat it".into(),
+                cause.to_string(),
+            ),
             Error::Unavailable(ref cause) => {
                 Self::Unavailable(error.to_string().into(), cause.to_string())
             }

@@ -16,6 +16,9 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 /// The longest that the end of [`run`] takes: what the store has not taken by then is lost.
 const PARTING: Duration = Duration::from_secs(10);
 
+/// How long news is gathered before it is looked at.
+const GATHERING: Duration = Duration::from_millis(5);
+
 /// Does what has to be done again and again, until `shutdown` is ready; then writes what was
 /// counted a last time.
 ///
@@ -151,15 +154,27 @@ async fn repeat(chore: Chore, authority: Arc<Authority>, mut ended: watch::Recei
     let mut health = Health::default();
     loop {
         tokio::select! {
-            _ = ticks.tick() => health.note(chore, once(chore, &authority).await),
+            _ = ticks.tick() => {}
+            () = news(chore, &authority) => {}
             _ = ended.changed() => break,
         }
+        health.note(chore, once(chore, &authority).await);
     }
     if let Some(chore) = chore.at_the_end()
         && let Err(failure) = once(chore, &authority).await
     {
         tracing::error!(chore = chore.name(), %failure, "fails at the end, what was left is lost");
     }
+}
+
+/// Waits for what makes it worth while to do a chore before its time.
+async fn news(chore: Chore, authority: &Authority) {
+    if chore != Chore::Sync {
+        return std::future::pending().await;
+    }
+    authority.store().news().await;
+    // More of it is on its way where much is changed.
+    sleep(GATHERING).await;
 }
 
 fn ticks(cadence: Duration) -> Interval {

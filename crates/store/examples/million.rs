@@ -1,10 +1,11 @@
 //! Measures a store of a million keys: how long it takes to make them, to load them, and to answer
-//! each kind of page. `cargo run --release -p sealgate-store --example million [KEYS]`
+//! each kind of page. `cargo run --release -p sealgate-store --example million [KEYS] [postgres://…]`
 
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::print_stdout, reason = "it reports what it measured")]
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use sealgate_core::rate::RateLimit;
 use sealgate_core::secret::Secret;
 use sealgate_core::store::{Change, Commit, FeedPosition, KeyQuery, Store};
 use sealgate_core::tally::{Count, Counted, Use};
-use sealgate_store::{Sqlite, SqliteOptions};
+use sealgate_store::{Postgres, PostgresOptions, Sqlite, SqliteOptions};
 
 const START: i64 = 1_700_000_000_000;
 const A_COMMIT: u64 = 1_000;
@@ -34,21 +35,13 @@ async fn main() -> Outcome<()> {
         .nth(1)
         .map_or(Ok(1_000_000), |keys| keys.parse())?;
     let directory = tempfile::tempdir()?;
-    let options = SqliteOptions {
-        path: directory.path().join("million.db"),
-        create: true,
-    };
-    let master = MasterKey::new(Secret::new([7; 32]));
-    let store = Sqlite::open(
-        options,
-        &master,
-        Arc::new(SystemRandom),
-        Arc::new(SystemClock),
-    )
-    .await?;
+    let path = directory.path().join("million.db");
+    let store = open(std::env::args().nth(2), path.clone()).await?;
+    let store = &*store;
 
     let begin = Instant::now();
-    for first in (0..keys).step_by(usize::try_from(A_COMMIT)?) {
+    let is_filled = store.health().await?.keys > 0;
+    for first in (if is_filled { keys } else { 0 }..keys).step_by(usize::try_from(A_COMMIT)?) {
         store
             .commit(commit(first..keys.min(first + A_COMMIT))?)
             .await?;
@@ -57,8 +50,9 @@ async fn main() -> Outcome<()> {
         "{keys} keys with audit and feed rows: {:?}",
         begin.elapsed()
     );
-    let size = std::fs::metadata(directory.path().join("million.db"))?.len();
-    println!("file: {} MiB", size >> 20);
+    if let Ok(file) = std::fs::metadata(path) {
+        println!("file: {} MiB", file.len() >> 20);
+    }
 
     let begin = Instant::now();
     let mut loaded = 0;
@@ -72,13 +66,26 @@ async fn main() -> Outcome<()> {
         }
     }
     println!("{loaded} keys loaded: {:?}", begin.elapsed());
-    pages(&store).await?;
-    uses(&store, after_start(keys)).await?;
+    pages(store).await?;
+    uses(store, after_start(keys)).await?;
     store.close().await;
     Ok(())
 }
 
-async fn pages(store: &Sqlite) -> Outcome<()> {
+async fn open(url: Option<String>, path: PathBuf) -> Outcome<Box<dyn Store>> {
+    let master = &MasterKey::new(Secret::new([7; 32]));
+    let (random, clock) = (Arc::new(SystemRandom), Arc::new(SystemClock));
+    if let Some(url) = url {
+        let options = PostgresOptions::parse(&url)?;
+        let store = Postgres::open(options, true, master, random, clock).await?;
+        return Ok(Box::new(store));
+    }
+    let options = SqliteOptions { path, create: true };
+    let store = Sqlite::open(options, master, random, clock).await?;
+    Ok(Box::new(store))
+}
+
+async fn pages(store: &dyn Store) -> Outcome<()> {
     let page = || KeyQuery {
         limit: 100,
         ..KeyQuery::default()
@@ -177,7 +184,7 @@ async fn pages(store: &Sqlite) -> Outcome<()> {
     Ok(())
 }
 
-async fn uses(store: &Sqlite, now: Timestamp) -> Outcome<()> {
+async fn uses(store: &dyn Store, now: Timestamp) -> Outcome<()> {
     let keys = store.keys_after(None, 10_000).await?.records;
     let counted: Vec<Counted> = keys
         .iter()

@@ -1,10 +1,16 @@
 //! Where Sealgate keeps its keys and users, their audit log and their change feed: the [`Store`] trait
-//! of `sealgate-core` on SQLite, embedded and the default. What engines have in common stands beside
-//! them: how columns are encrypted.
+//! of `sealgate-core` on SQLite, embedded and the default, and on PostgreSQL. What engines have in
+//! common stands beside them: how columns are encrypted, and what a row holds.
 //!
 //! [`Store`]: sealgate_core::store::Store
 
 mod cipher;
+mod columns;
+mod failure;
+mod postgres;
+mod queue;
+mod row;
 mod sqlite;
 
+pub use self::postgres::{NotAUrl, Postgres, PostgresOptions};
 pub use self::sqlite::{Sqlite, SqliteOptions};

@@ -198,15 +198,21 @@ impl Authority {
     /// Writes what was counted since the last time.
     ///
     /// # Errors
-    /// If the store cannot be written; the counts are kept for the next time.
+    /// If the store cannot be written; the counts are kept for the next time, unless they may be in it:
+    /// each request is counted once at most.
     pub async fn write_uses(&self) -> Result<(), Error> {
         let counted = self.tally.drain();
         if counted.is_empty() {
             return Ok(());
         }
         let written = self.noted(self.store.add_uses(&counted).await);
-        if written.is_err() {
-            self.tally.restore(counted);
+        match written {
+            Err(StoreError::Unconfirmed(_)) => {
+                let requests: u64 = counted.iter().map(|counted| counted.count.requests).sum();
+                tracing::warn!(requests, "it is not known whether uses were counted");
+            }
+            Err(_) => self.tally.restore(counted),
+            Ok(()) => {}
         }
         Ok(written?)
     }
@@ -214,7 +220,8 @@ impl Authority {
     /// Writes the refusals since the last time, but those like some that were written a moment ago.
     ///
     /// # Errors
-    /// If the store cannot be written; the refusals are kept for the next time.
+    /// If the store cannot be written; the refusals are kept for the next time, also if they may be in
+    /// it: the log has each once at least.
     pub async fn write_refusals(&self) -> Result<(), Error> {
         self.write_these(self.refusals.drain(self.now())).await
     }

@@ -284,7 +284,7 @@ async fn announce(
     if io::stderr().is_terminal() {
         greet(context, &url, (!has_admin).then_some(&create));
     } else {
-        let store = context.place.database.display();
+        let store = &context.place.database;
         let environment = context.settings.server.environment;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %store, %environment, "listening on {url}");
         if !has_admin {
@@ -321,8 +321,7 @@ fn greet(context: &Context, url: &str, create: Option<&String>) {
     let _ = writeln!(io::stderr(), "Sealgate {version} is listening on {url}");
     context.output.note(format!(
         "  store        {}\n  environment  {}\n  reference    {url}/api/reference",
-        context.place.database.display(),
-        context.settings.server.environment
+        context.place.database, context.settings.server.environment
     ));
     if let Some(create) = create {
         context.output.note(format!(

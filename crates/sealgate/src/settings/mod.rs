@@ -39,8 +39,10 @@ const MAX_ISSUER_BYTES: usize = 255;
 pub struct Settings {
     /// Where the store and the master key are, unless other settings put them elsewhere.
     pub data_dir: Option<PathBuf>,
-    /// The database: `sqlite:PATH`.
+    /// The database: `sqlite:PATH` or `postgres://…`.
     pub database_url: Option<String>,
+    /// A file with the database's URL in it, which may hold a password.
+    pub database_url_file: Option<PathBuf>,
     /// Print JSON.
     pub json: bool,
     /// Print results alone.
@@ -155,6 +157,9 @@ pub struct Store {
     /// For how long keys are honoured without news from the store.
     #[serde(deserialize_with = "within::<100, 3_600_000, _>")]
     pub max_staleness_ms: u32,
+    /// How many connections read from a server of PostgreSQL at the same time, at most.
+    #[serde(deserialize_with = "within::<1, 1000, _>")]
+    pub connections: u32,
 }
 
 /// The audit log.
@@ -234,6 +239,11 @@ impl Settings {
             (None, Some(_)) => Err("tls.key is set and tls.cert is not".to_owned()),
             _ => Ok(()),
         }?;
+        if self.database_url.is_some() && self.database_url_file.is_some() {
+            return Err(
+                "database_url and database_url_file are set, and only one can count".to_owned(),
+            );
+        }
         self.sessions.check()?;
         self.passwords.check()?;
         self.identity_headers.check(&self.sessions.header)?;
@@ -298,6 +308,7 @@ impl Default for Store {
     fn default() -> Self {
         Self {
             max_staleness_ms: 1_000,
+            connections: 8,
         }
     }
 }

@@ -15,11 +15,15 @@ use tempfile::TempDir;
 
 use super::output;
 use super::page::{Page, Step};
+use crate::postgres_server::PostgresServer;
 
 /// How long a page may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often to look whether it has ended.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// The URL that pages give a database of PostgreSQL.
+const DATABASE: &str = "postgres://sealgate:correct-horse-battery@127.0.0.1:5432/sealgate";
 
 /// What goes before the commands of a page: `sealgate serve`, which on the page has a terminal of
 /// its own, here goes into the background, in the place of the one that ran before.
@@ -118,11 +122,17 @@ impl Session {
         }
     }
 
-    /// The page's text with the ports and the program of this session.
+    /// The page's text with the ports, the program and the database of this session.
     fn adapted(&self, text: &str) -> String {
-        text.replace("cargo run --release -- ", "sealgate ")
+        let text = text
+            .replace("cargo run --release -- ", "sealgate ")
             .replace("8080", &self.port.to_string())
-            .replace("9180", &self.other_port.to_string())
+            .replace("9180", &self.other_port.to_string());
+        if text.contains(DATABASE) {
+            text.replace(DATABASE, &PostgresServer::shared().database())
+        } else {
+            text
+        }
     }
 
     /// Runs a script; nothing if it does not end.

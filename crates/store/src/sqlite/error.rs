@@ -1,57 +1,8 @@
-//! What `sqlx` says, as the store says it: by kind, in words an operator can act on, and without any
-//! value of a column.
+//! What SQLite's errors mean.
 
-use sealgate_core::store::StoreError;
 use sqlx::error::{DatabaseError, ErrorKind};
 
-/// Why something failed. Errors of `sqlx` turn into it with `?`.
-#[derive(Clone, Debug)]
-pub struct Failure(pub StoreError);
-
-impl Failure {
-    /// The content is not what was written.
-    pub fn unreadable(what: impl Into<String>) -> Self {
-        Self(StoreError::Unreadable(what.into()))
-    }
-
-    /// The database does not answer.
-    pub fn unavailable(why: impl Into<String>) -> Self {
-        Self(StoreError::Unavailable(why.into()))
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self(error)
-    }
-}
-
-impl From<Failure> for StoreError {
-    fn from(Failure(error): Failure) -> Self {
-        error
-    }
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(error) => from_database(&*error),
-            sqlx::Error::PoolTimedOut => Self::unavailable("no connection became free in time"),
-            sqlx::Error::PoolClosed => Self::unavailable("it was closed"),
-            sqlx::Error::ColumnDecode { index, .. } => {
-                Self::unreadable(format!("column {index} is not of its type"))
-            }
-            other => Self::unavailable(other.to_string()),
-        }
-    }
-}
-
-/// Whether a statement failed because its row exists already.
-pub fn is_duplicate(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(DatabaseError::is_unique_violation)
-}
+pub use crate::failure::{Failure, conflict_if_duplicate, is_duplicate, one_row};
 
 /// Whether a statement failed because a value is missing that there has to be.
 pub fn is_missing_value(error: &sqlx::Error) -> bool {
@@ -83,7 +34,8 @@ fn primary_code(error: &dyn DatabaseError) -> u32 {
     extended.unwrap_or_default() & 0xFF
 }
 
-fn from_database(error: &dyn DatabaseError) -> Failure {
+/// An error in words an operator can act on.
+pub fn describe(error: &dyn DatabaseError) -> Failure {
     match primary_code(error) {
         BUSY | LOCKED => Failure::unavailable("another process is writing to it for too long"),
         READ_ONLY => Failure::unavailable(

@@ -1,29 +1,16 @@
 //! The change feed: a growing number for each change, so that every process learns what another one
 //! changed.
 
-use std::collections::HashSet;
-
-use sealgate_core::revocation::Revocation;
 use sealgate_core::store::{Change, Feed, FeedPosition};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Row as _, ValueRef as _};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
 
+use super::Readers;
 use super::error::Failure;
-use super::keys::{self, Found, columns};
 use super::statement::{Bulk, Statement};
 use super::transaction::Transaction;
-use super::{Readers, revocations};
-
-/// How many rows are kept at least: whoever is further behind loads everything anew.
-pub const KEPT: i64 = 100_000;
-/// How many rows one maintenance step removes at most, so that no commit waits long for it.
-pub const PRUNED_AT_ONCE: i64 = 20_000;
-
-const KEY: &str = "key";
-/// Also of a change that is about several.
-pub const SIGNING_KEY: &str = "signing_key";
-const REVOCATION: &str = "revocation";
-pub const SESSION_KEY: &str = "session_key";
+use crate::row::feed::{self as row, Told};
+use crate::row::key::columns;
 
 const INSERT: Bulk = Bulk {
     head: "INSERT INTO feed (kind, subject)",
@@ -44,20 +31,12 @@ pub const SINCE: &str = concat!(
      WHERE only = 1 ORDER BY sequence LIMIT ?"
 );
 
-/// The columns of [`SINCE`] after those of the key.
-const FLOOR: usize = keys::COLUMNS;
-const END: usize = FLOOR + 1;
-const SEQUENCE: usize = END + 1;
-const KIND: usize = SEQUENCE + 1;
-const SUBJECT: usize = KIND + 1;
-const REVOKED: usize = SUBJECT + 1;
-
 pub const POSITION: &str = "SELECT max(sequence) FROM feed";
 
 impl Readers {
     pub async fn feed_position(&self) -> Result<FeedPosition, Failure> {
         let row = sqlx::query(POSITION).fetch_one(&self.pool).await?;
-        position(row.try_get(0)?)
+        row::position(row.try_get(0)?)
     }
 
     pub async fn feed_since(&self, after: FeedPosition, limit: u32) -> Result<Feed, Failure> {
@@ -67,105 +46,19 @@ impl Readers {
             .bind(i64::from(limit) + 1)
             .fetch_all(&self.pool)
             .await?;
-        let mut feed = Feed {
-            position: after,
-            keys: Vec::new(),
-            damaged: Vec::new(),
-            signing_keys: false,
-            session_keys: false,
-            revocations: Vec::new(),
-            lost: false,
-            more: rows.len() > limit as usize,
-        };
-        let Some(first) = rows.first() else {
-            return Err(Failure::unreadable("its only row in meta is missing"));
-        };
-        let (floor, end) = (
-            position(first.try_get(FLOOR)?)?,
-            position(first.try_get(END)?)?,
-        );
-        // Beyond the end: the store was put back to an earlier state, from a backup perhaps.
-        if after < floor || after > end {
-            return Ok(Feed {
-                position: end,
-                lost: true,
-                more: false,
-                ..feed
-            });
-        }
-        let mut seen: HashSet<(&str, &str)> = HashSet::new();
-        for row in rows.iter().take(limit as usize) {
-            let Some(sequence) = row.try_get(SEQUENCE)? else {
-                break;
-            };
-            feed.position = position(Some(sequence))?;
-            let (kind, subject) = (row.try_get(KIND)?, row.try_get(SUBJECT)?);
-            match kind {
-                SIGNING_KEY => feed.signing_keys = true,
-                SESSION_KEY => feed.session_keys = true,
-                KEY | REVOCATION if !seen.insert((kind, subject)) => {}
-                KEY => self.read_key(row, subject, &mut feed)?,
-                REVOCATION => feed.revocations.extend(read_revocation(row)?),
-                _ => {}
-            }
-        }
-        Ok(feed)
+        row::read(&rows, after, limit, &self.cipher)
     }
-
-    fn read_key(&self, row: &SqliteRow, id: &str, feed: &mut Feed) -> Result<(), Failure> {
-        match keys::find(row, id, &self.cipher)? {
-            Found::Key(key) => feed.keys.push(key),
-            Found::Damaged(id) => feed.damaged.push(id),
-            Found::Nameless => {}
-        }
-        Ok(())
-    }
-}
-
-/// The revocation that a row of the feed is about; nothing if it was forgotten since, when nobody
-/// needed it any more.
-fn read_revocation(row: &SqliteRow) -> Result<Option<Revocation>, Failure> {
-    if row.try_get_raw(REVOKED)?.is_null() {
-        return Ok(None);
-    }
-    revocations::read(row, REVOKED).map(Some)
-}
-
-fn position(sequence: Option<i64>) -> Result<FeedPosition, Failure> {
-    let sequence = u64::try_from(sequence.unwrap_or(0));
-    sequence
-        .map(FeedPosition)
-        .map_err(|_| Failure::unreadable("the change feed is damaged"))
 }
 
 impl Transaction<'_> {
     /// Writes the rows of changes into the feed.
     pub async fn feed(&mut self, changes: &[Change]) -> Result<(), Failure> {
-        let rows = changes.iter().filter_map(|change| match change {
-            Change::InsertKey(key) | Change::UpdateKey(key) => Some((KEY, key.id.to_string())),
-            Change::InsertSigningKey(key) => Some((SIGNING_KEY, key.kid.clone())),
-            Change::Revoke(revocation) => Some((REVOCATION, revocation.subject.name())),
-            Change::InsertSessionKey(key) => Some((SESSION_KEY, key.kid.clone())),
-            Change::InsertDataKey(_)
-            | Change::InsertUser(_)
-            | Change::UpdateUser(_)
-            | Change::RemoveUser { .. }
-            | Change::NoteLogin { .. }
-            | Change::KnowAddress { .. }
-            | Change::ForgetAddresses { .. }
-            // These have told already, if there was anything to tell.
-            | Change::RetireSigningKeys { .. }
-            | Change::RemoveSigningKeys { .. }
-            | Change::RetireSessionKeys { .. }
-            | Change::RemoveSessionKeys { .. } => None,
-        });
-        let rows: Vec<(&'static str, String)> = rows.collect();
-        self.tell(&rows).await
+        self.tell(&row::told(changes)).await
     }
 
     /// Writes rows into the feed: what kind of thing changed, and which one.
-    pub async fn tell(&mut self, rows: &[(&'static str, String)]) -> Result<(), Failure> {
-        let bind = |statement: Statement<'static>, (kind, subject): &(&'static str, String)| {
+    pub async fn tell(&mut self, rows: &[Told]) -> Result<(), Failure> {
+        let bind = |statement: Statement<'static>, (kind, subject): &Told| {
             statement.bind(*kind).bind(subject.as_str())
         };
         Ok(INSERT.run(self.connection, rows, bind).await?)

@@ -16,6 +16,7 @@ use super::Readers;
 use super::error::{Failure, is_duplicate, is_missing_value};
 use super::statement::{Bulk, Columns, Statement, placeholders};
 use super::transaction::Transaction;
+use crate::row::audit::{altered, read, read_head};
 
 macro_rules! columns {
     () => {
@@ -272,10 +273,6 @@ pub async fn list(connection: &mut SqliteConnection, end: End) -> Result<u64, Fa
     Ok(end.sequence)
 }
 
-fn altered(how: &str) -> Failure {
-    Failure::unreadable(format!("the audit log was altered: {how}"))
-}
-
 /// Gives a statement the values of one record after the other.
 fn bind<'q>() -> impl FnMut(Statement<'q>, &(End, &Event)) -> Statement<'q> {
     let mut texts = Texts::default();
@@ -392,43 +389,4 @@ fn read_listed(row: &SqliteRow) -> Result<Record, Failure> {
     } else {
         Err(columns.wrong())
     }
-}
-
-fn read(row: &SqliteRow) -> Result<Record, Failure> {
-    let mut columns = Columns::of(row);
-    // The fields stand in the order of the columns.
-    Ok(Record {
-        sequence: columns.number()?,
-        hash: ChainHash(columns.bytes()?),
-        event: Event {
-            time: columns.time()?,
-            action: columns.parsed()?,
-            key_id: columns.optional_key_id()?,
-            actor: columns.take()?,
-            address: columns.optional_address()?,
-            user_agent: columns.take()?,
-            method: columns.take()?,
-            path: columns.take()?,
-            status: read_status(&mut columns)?,
-            request_id: columns.take()?,
-            details: columns.take::<String>()?.into(),
-        },
-    })
-}
-
-/// No answer has the status 0, which the chain takes for none.
-fn read_status(columns: &mut Columns<'_>) -> Result<Option<u16>, Failure> {
-    match columns.optional_number()? {
-        Some(0) => Err(columns.wrong()),
-        status => Ok(status),
-    }
-}
-
-fn read_head(row: &SqliteRow) -> Result<Head, Failure> {
-    let mut columns = Columns::of(row);
-    Ok(Head {
-        sequence: columns.number()?,
-        hash: ChainHash(columns.bytes()?),
-        seal: ChainHash(columns.bytes()?),
-    })
 }

@@ -9,7 +9,7 @@ mod data_keys;
 mod error;
 mod feed;
 #[cfg(test)]
-mod fixture;
+pub mod fixture;
 mod health;
 mod keys;
 mod listing;
@@ -17,7 +17,6 @@ mod log;
 #[cfg(test)]
 mod plans;
 mod revocations;
-mod rights;
 mod schema;
 mod session_keys;
 mod signing_keys;
@@ -27,6 +26,8 @@ mod use_batch;
 mod users;
 mod uses;
 mod writer;
+
+pub use self::error::describe;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -49,8 +50,9 @@ use sealgate_core::user::UserRecord;
 use sqlx::sqlite::SqlitePool;
 
 use self::schema::Keeper;
-use self::writer::{Pen, Work, Writer};
+use self::writer::Pen;
 use crate::cipher::ColumnCipher;
+use crate::queue::{Work, Writer};
 
 /// Where the database is.
 #[derive(Clone, Debug)]

@@ -6,13 +6,13 @@
 //! however, is an error for all of them, never left out.
 
 use sealgate_core::clock::Timestamp;
-use sealgate_core::revocation::{Revocation, Subject};
-use sqlx::sqlite::SqliteRow;
+use sealgate_core::revocation::Revocation;
 
 use super::Readers;
 use super::error::Failure;
-use super::statement::Columns;
+use super::statement::bind;
 use super::transaction::Transaction;
+use crate::row::revocation::{read, values};
 
 const REVOKE: &str = "INSERT INTO revocation (subject, epoch, expires_at) VALUES (?, ?, ?) \
      ON CONFLICT (subject) DO UPDATE SET \
@@ -43,30 +43,9 @@ impl Readers {
     }
 }
 
-/// Reads a revocation from the columns `subject`, `epoch`, `expires_at` of a row, from that place on.
-pub fn read(row: &SqliteRow, from: usize) -> Result<Revocation, Failure> {
-    let mut columns = Columns::at(row, from);
-    let name: &str = columns.take()?;
-    let subject = Subject::parse(name, columns.take()?)
-        // Spelled otherwise, it would not be found under its name.
-        .filter(|subject| subject.name() == name)
-        .ok_or_else(|| Failure::unreadable("a revocation is damaged"))?;
-    Ok(Revocation {
-        subject,
-        expires_at: columns.time()?,
-    })
-}
-
 impl Transaction<'_> {
     pub async fn revoke(&mut self, revocation: &Revocation) -> Result<(), Failure> {
-        let Revocation {
-            subject,
-            expires_at,
-        } = revocation;
-        sqlx::query(REVOKE)
-            .bind(subject.name())
-            .bind(subject.epoch())
-            .bind(expires_at.as_millis())
+        bind(sqlx::query(REVOKE), values(revocation))
             .execute(&mut *self.connection)
             .await?;
         Ok(())

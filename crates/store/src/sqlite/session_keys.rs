@@ -1,16 +1,14 @@
-//! The table of keys that sign session tokens. The encrypted secret of one vouches for its times, so
-//! that nobody without the master key makes a retired key sign again, unless by the whole row as it was
-//! before.
+//! The table of keys that sign session tokens.
 
 use sealgate_core::clock::Timestamp;
 use sealgate_core::store::SessionKeyRecord;
-use sqlx::sqlite::SqliteRow;
 
-use super::error::Failure;
-use super::statement::Columns;
-use super::transaction::{Transaction, conflict_if_duplicate};
-use super::{Readers, feed};
-use crate::cipher::{ColumnCipher, Fields, Place};
+use super::Readers;
+use super::error::{Failure, conflict_if_duplicate};
+use super::statement::bind;
+use super::transaction::Transaction;
+use crate::row::feed;
+use crate::row::session_key::{self, readable};
 
 const NEWEST: &str = "SELECT kid, secret, created_at, signs_from, verify_until FROM session_key \
      ORDER BY created_at DESC, kid";
@@ -69,20 +67,7 @@ impl Transaction<'_> {
         sql: &'static str,
         key: &SessionKeyRecord,
     ) -> Result<(), sqlx::Error> {
-        let SessionKeyRecord {
-            kid,
-            secret,
-            created_at,
-            signs_from,
-            verify_until,
-        } = key;
-        let times = times(*created_at, *signs_from, *verify_until);
-        sqlx::query(sql)
-            .bind(self.cipher.seal(secret_of(kid, &times), secret.expose()))
-            .bind(signs_from.map(Timestamp::as_millis))
-            .bind(verify_until.map(Timestamp::as_millis))
-            .bind(created_at.as_millis())
-            .bind(kid.as_str())
+        bind(sqlx::query(sql), session_key::values(key, self.cipher))
             .execute(&mut *self.connection)
             .await?;
         Ok(())
@@ -93,72 +78,5 @@ impl Transaction<'_> {
             self.tell(&[(feed::SESSION_KEY, String::new())]).await?;
         }
         Ok(())
-    }
-}
-
-/// A key that can be read. One that was damaged or tampered with verifies nothing, which ends the
-/// sessions that it signed and no others.
-fn readable(row: &SqliteRow, cipher: &ColumnCipher) -> Option<SessionKeyRecord> {
-    let key = read(row, cipher);
-    key.inspect_err(|Failure(error)| {
-        tracing::error!(%error, "a key that signed session tokens cannot be read");
-    })
-    .ok()
-}
-
-fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<SessionKeyRecord, Failure> {
-    let mut columns = Columns::of(row);
-    let (kid, sealed): (&str, &[u8]) = (columns.take()?, columns.take()?);
-    let (created_at, signs_from) = (columns.time()?, columns.optional_time()?);
-    let verify_until = columns.optional_time()?;
-    let times = times(created_at, signs_from, verify_until);
-    Ok(SessionKeyRecord {
-        kid: kid.to_owned(),
-        secret: cipher.open_secret(secret_of(kid, &times), sealed)?,
-        created_at,
-        signs_from,
-        verify_until,
-    })
-}
-
-/// What the secret vouches for. What is on disk depends on it: this never changes. A key that signs from
-/// the beginning has the two fields that every key had before there was another.
-fn times(
-    created_at: Timestamp,
-    signs_from: Option<Timestamp>,
-    verify_until: Option<Timestamp>,
-) -> Vec<u8> {
-    let mut fields = Fields::default();
-    for time in [Some(created_at), verify_until] {
-        fields.push_or_not(time.map(|time| time.as_millis().to_be_bytes()));
-    }
-    if signs_from.is_some() {
-        fields.push_or_not(signs_from.map(|time| time.as_millis().to_be_bytes()));
-    }
-    fields.0
-}
-
-const fn secret_of<'a>(kid: &'a str, vouches: &'a [u8]) -> Place<'a> {
-    Place {
-        table: "session_key",
-        column: "secret",
-        row: kid,
-        vouches,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_secret_vouches_for_is_the_same_bytes_for_good() {
-        let time = Timestamp::from_millis;
-        let signing = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\xff\xff\xff\xff";
-        assert_eq!(times(time(6), None, None), signing);
-        let retired = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\0\0\0\x08\0\0\0\0\0\0\0\x09";
-        assert_eq!(times(time(6), None, Some(time(9))), retired);
-        let later = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\xff\xff\xff\xff\0\0\0\x08\0\0\0\0\0\0\0\x07";
-        assert_eq!(times(time(6), Some(time(7)), None), later);
     }
 }

@@ -1,16 +1,14 @@
-//! The table of server keys, which sign access tokens and lists of revocations. The encrypted private key
-//! of one vouches for its times, so that nobody without the master key makes a retired key sign again,
-//! unless by the whole row as it was before.
+//! The table of server keys, which sign access tokens and lists of revocations.
 
 use sealgate_core::clock::Timestamp;
 use sealgate_core::store::SigningKeyRecord;
-use sqlx::sqlite::SqliteRow;
 
-use super::error::Failure;
-use super::statement::Columns;
-use super::transaction::{Transaction, conflict_if_duplicate};
-use super::{Readers, feed};
-use crate::cipher::{ColumnCipher, Fields, Place};
+use super::Readers;
+use super::error::{Failure, conflict_if_duplicate};
+use super::statement::bind;
+use super::transaction::Transaction;
+use crate::row::feed;
+use crate::row::signing_key::{self, read};
 
 const NEWEST: &str = "SELECT kid, algorithm, pkcs8, purpose, created_at, signs_from, verify_until \
      FROM signing_key ORDER BY created_at DESC, kid";
@@ -67,15 +65,7 @@ impl Transaction<'_> {
         sql: &'static str,
         key: &SigningKeyRecord,
     ) -> Result<(), sqlx::Error> {
-        let times = times(key.created_at, key.signs_from, key.verify_until);
-        sqlx::query(sql)
-            .bind(self.cipher.seal(pkcs8_of(&key.kid, &times), &key.pkcs8))
-            .bind(key.signs_from.map(Timestamp::as_millis))
-            .bind(key.verify_until.map(Timestamp::as_millis))
-            .bind(key.algorithm.name())
-            .bind(key.purpose.as_str())
-            .bind(key.created_at.as_millis())
-            .bind(key.kid.as_str())
+        bind(sqlx::query(sql), signing_key::values(key, self.cipher))
             .execute(&mut *self.connection)
             .await?;
         Ok(())
@@ -86,64 +76,5 @@ impl Transaction<'_> {
             self.tell(&[(feed::SIGNING_KEY, String::new())]).await?;
         }
         Ok(())
-    }
-}
-
-fn read(row: &SqliteRow, cipher: &ColumnCipher) -> Result<SigningKeyRecord, Failure> {
-    let mut columns = Columns::of(row);
-    let (kid, algorithm) = (columns.take::<&str>()?, columns.parsed()?);
-    let (sealed, purpose) = (columns.take()?, columns.parsed()?);
-    let (created_at, signs_from) = (columns.time()?, columns.optional_time()?);
-    let verify_until = columns.optional_time()?;
-    let times = times(created_at, signs_from, verify_until);
-    Ok(SigningKeyRecord {
-        kid: kid.to_owned(),
-        algorithm,
-        pkcs8: cipher.open(pkcs8_of(kid, &times), sealed)?,
-        purpose,
-        created_at,
-        signs_from,
-        verify_until,
-    })
-}
-
-/// What the private key vouches for. What is on disk depends on it: this never changes. A key that signs
-/// from the beginning and is not retired vouches for nothing, as every key did before there were these
-/// times: a process of that version reads it.
-fn times(
-    created_at: Timestamp,
-    signs_from: Option<Timestamp>,
-    verify_until: Option<Timestamp>,
-) -> Vec<u8> {
-    let mut fields = Fields::default();
-    if signs_from.is_some() || verify_until.is_some() {
-        for time in [Some(created_at), signs_from, verify_until] {
-            fields.push_or_not(time.map(|time| time.as_millis().to_be_bytes()));
-        }
-    }
-    fields.0
-}
-
-const fn pkcs8_of<'a>(kid: &'a str, vouches: &'a [u8]) -> Place<'a> {
-    Place {
-        table: "signing_key",
-        column: "pkcs8",
-        row: kid,
-        vouches,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_private_key_vouches_for_is_the_same_bytes_for_good() {
-        let time = Timestamp::from_millis;
-        assert_eq!(times(time(6), None, None), b"");
-        let retired = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\xff\xff\xff\xff\0\0\0\x08\0\0\0\0\0\0\0\x09";
-        assert_eq!(times(time(6), None, Some(time(9))), retired);
-        let later = *b"\0\0\0\x08\0\0\0\0\0\0\0\x06\0\0\0\x08\0\0\0\0\0\0\0\x07\xff\xff\xff\xff";
-        assert_eq!(times(time(6), Some(time(7)), None), later);
     }
 }

@@ -2,7 +2,7 @@
 //! to: [`keys`](super::keys), [`log`](super::log), [`uses`](super::uses), …
 
 use sealgate_core::audit::Chain;
-use sealgate_core::store::{Change, Commit, StoreError};
+use sealgate_core::store::{Change, Commit};
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::Failure;
@@ -66,14 +66,5 @@ impl Transaction<'_> {
             }
             Change::RemoveSessionKeys { now } => self.remove_session_keys(*now).await,
         }
-    }
-}
-
-/// The failure of a statement that inserts a row that others may have inserted before.
-pub fn conflict_if_duplicate(error: sqlx::Error) -> Failure {
-    if super::error::is_duplicate(&error) {
-        StoreError::Conflict.into()
-    } else {
-        error.into()
     }
 }

@@ -11,8 +11,9 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::Failure;
-use super::statement::read_id;
 use super::uses::{read_address, text_of};
+use crate::columns::read_id;
+use crate::row::uses::add;
 
 const INSERT: &str = "INSERT INTO use_batch (counts) VALUES (?)";
 
@@ -127,11 +128,6 @@ impl Sum {
 fn read(row: &SqliteRow) -> Option<Vec<Counted>> {
     let entries: Vec<Entry<'_>> = serde_json::from_str(row.try_get(1).ok()?).ok()?;
     entries.iter().map(counted).collect()
-}
-
-/// The sum of two numbers of requests, as far as a column can hold it.
-pub fn add(one: u64, other: u64) -> u64 {
-    one.saturating_add(other).min(i64::MAX.cast_unsigned())
 }
 
 /// A count as it is put down.

@@ -4,7 +4,6 @@
 //! first, and added up with those that follow: to touch the row of each key takes forty times as long.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::net::{AddrParseError, IpAddr};
 use std::sync::Arc;
 
@@ -12,18 +11,14 @@ use futures_util::TryStreamExt as _;
 use sealgate_core::clock::Timestamp;
 use sealgate_core::key::KeyId;
 use sealgate_core::tally::{Count, Counted, Use};
-use sqlx::sqlite::SqliteRow;
 
 use super::error::Failure;
-use super::statement::{Bulk, Columns, Statement};
+use super::statement::{Bulk, Statement};
 use super::transaction::Transaction;
 use super::{Readers, feed, use_batch};
-
-macro_rules! columns {
-    () => {
-        "minute, key_id, address, route, requests, last"
-    };
-}
+use crate::row::feed::{KEPT, PRUNED_AT_ONCE};
+pub use crate::row::uses::text_of;
+use crate::row::uses::{columns, of_keys, read};
 
 const ADD: Bulk = Bulk {
     head: concat!("INSERT INTO uses (", columns!(), ")"),
@@ -118,16 +113,7 @@ impl Transaction<'_> {
 
     async fn add_up(&mut self, counted: &[Counted]) -> Result<(), Failure> {
         ADD.run(self.connection, counted, bind).await?;
-        let mut of_keys: HashMap<KeyId, Count> = HashMap::new();
-        for Counted { of, count } in counted {
-            let total = of_keys.entry(of.key_id).or_insert(Count {
-                requests: 0,
-                ..*count
-            });
-            total.requests = use_batch::add(total.requests, count.requests);
-            total.last = total.last.max(count.last);
-        }
-        let of_keys: Vec<(KeyId, Count)> = of_keys.into_iter().collect();
+        let of_keys = of_keys(counted);
         ADD_TO_KEYS
             .run(self.connection, &of_keys, bind_total)
             .await?;
@@ -142,7 +128,7 @@ impl Transaction<'_> {
         now: Timestamp,
         limit: u32,
     ) -> Result<u64, Failure> {
-        feed::prune(self.connection, feed::KEPT, feed::PRUNED_AT_ONCE).await?;
+        feed::prune(self.connection, KEPT, PRUNED_AT_ONCE).await?;
         if self.add_up_batches().await? {
             return Ok(limit.into());
         }
@@ -189,34 +175,10 @@ fn bind_total<'q>(statement: Statement<'q>, (id, count): &(KeyId, Count)) -> Sta
         .bind(count.last.as_millis())
 }
 
-/// An address as it stands in the primary key, where there is no NULL.
-pub fn text_of(address: Option<IpAddr>) -> String {
-    address
-        .map(|address| address.to_string())
-        .unwrap_or_default()
-}
-
 /// An address of the primary key.
 pub fn read_address(text: &str) -> Result<Option<IpAddr>, AddrParseError> {
     match text {
         "" => Ok(None),
         address => address.parse().map(Some),
     }
-}
-
-fn read(row: &SqliteRow) -> Result<Counted, Failure> {
-    let mut columns = Columns::of(row);
-    let of = Use {
-        minute: columns.time()?,
-        key_id: columns.key_id()?,
-        address: read_address(columns.take()?).map_err(|_| columns.wrong())?,
-        route: columns.take::<&str>()?.into(),
-    };
-    Ok(Counted {
-        of,
-        count: Count {
-            requests: columns.number()?,
-            last: columns.time()?,
-        },
-    })
 }

@@ -1,112 +1,17 @@
-//! The one task that writes. Everything that waits is written in one transaction, so that many
-//! writers share the wait for the disk, yet each stands or falls alone.
-//!
-//! What was handed over is written even if its sender stops waiting for the answer.
+//! What writes: one connection, in one transaction for everything that waits.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use sealgate_core::audit::{Chain, Event};
-use sealgate_core::clock::Timestamp;
-use sealgate_core::store::{Commit, StoreError};
-use sealgate_core::tally::Counted;
+use sealgate_core::store::StoreError;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use super::connect;
 use super::error::Failure;
 use super::log::{self, End};
 use super::transaction::Transaction;
 use crate::cipher::ColumnCipher;
-
-/// Work that may wait; whoever brings more waits for room.
-const QUEUE: usize = 1_024;
-/// Most work of one transaction: others that use the file have to wait for its end.
-const BATCH: usize = 256;
-
-/// Something to write.
-#[derive(Clone, Debug)]
-pub enum Work {
-    /// Changes and their audit records.
-    Commit(Commit),
-    /// Counts of served requests.
-    AddUses(Vec<Counted>),
-    /// Counts of minutes that are over, to be moved into the audit log.
-    CloseUses {
-        /// The first minute that stays.
-        minute: Timestamp,
-        /// The time of the records.
-        now: Timestamp,
-        /// Most counts to move.
-        limit: u32,
-    },
-    /// Revocations that are needed no more, to be removed.
-    ForgetRevocations {
-        /// Those that expire until then.
-        now: Timestamp,
-        /// Most to remove.
-        limit: u32,
-    },
-}
-
-impl Work {
-    /// The audit records, if there is nothing else to write.
-    fn records(&self) -> Option<&[Event]> {
-        match self {
-            Self::Commit(Commit { changes, events }) if changes.is_empty() => Some(events),
-            _ => None,
-        }
-    }
-}
-
-/// How a piece of work ended; the number is that of rows moved or forgotten, where it has a limit.
-type Outcome = Result<u64, StoreError>;
-
-struct Job {
-    work: Work,
-    reply: oneshot::Sender<Outcome>,
-}
-
-/// The way to the task.
-pub struct Writer(Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>);
-
-impl Writer {
-    /// Starts the task; it ends when this is closed or dropped.
-    pub fn start(pen: Pen) -> Self {
-        let (sender, queue) = mpsc::channel(QUEUE);
-        Self(Mutex::new(Some((sender, tokio::spawn(pen.run(queue))))))
-    }
-
-    /// Writes and waits until it is durable.
-    pub async fn write(&self, work: Work) -> Outcome {
-        let closed = || StoreError::Unavailable("it was closed".to_owned());
-        let (reply, outcome) = oneshot::channel();
-        let queue = self.queue().ok_or_else(closed)?;
-        queue
-            .send(Job { work, reply })
-            .await
-            .map_err(|_| closed())?;
-        outcome
-            .await
-            .map_err(|_| StoreError::Unavailable("its writer stopped".to_owned()))?
-    }
-
-    /// Waits until all that was handed over is written, and closes the connection.
-    pub async fn close(&self) {
-        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((queue, task)) = open {
-            drop(queue);
-            if let Err(error) = task.await {
-                tracing::error!(%error, "the store's writer stopped");
-            }
-        }
-    }
-
-    fn queue(&self) -> Option<mpsc::Sender<Job>> {
-        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.as_ref().map(|(queue, _)| queue.clone())
-    }
-}
+use crate::queue::{self, Outcome, Work};
 
 /// What the task writes with.
 pub struct Pen {
@@ -137,25 +42,9 @@ impl Pen {
             listed: 0,
         }
     }
+}
 
-    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        let mut jobs = Vec::with_capacity(BATCH);
-        while queue.recv_many(&mut jobs, BATCH).await > 0 {
-            let (batch, replies): (Vec<Work>, Vec<_>) = jobs
-                .drain(..)
-                .map(|Job { work, reply }| (work, reply))
-                .unzip();
-            let outcomes = self.write(&batch).await;
-            for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                // Whoever asked may have stopped waiting.
-                let _ = reply.send(outcome);
-            }
-            self.list().await;
-        }
-        connect::close(self.connection).await;
-    }
-
-    /// Writes a batch in one transaction; tells of each piece how it ended.
+impl queue::Pen for Pen {
     async fn write(&mut self, batch: &[Work]) -> Vec<Outcome> {
         let written = match self.append_alone(batch).await {
             Ok(false) => self.transaction(batch).await,
@@ -172,6 +61,16 @@ impl Pen {
         }
     }
 
+    async fn rest(&mut self) {
+        self.list().await;
+    }
+
+    async fn close(self) {
+        connect::close(self.connection).await;
+    }
+}
+
+impl Pen {
     /// Writes a batch of audit records alone, in the shortest way; says whether it could. The way is for a
     /// log that ends where this task left it.
     async fn append_alone(&mut self, batch: &[Work]) -> Result<bool, Failure> {
@@ -298,9 +197,11 @@ async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::{Pen as _, Writer};
     use crate::sqlite::fixture::{Fixture, key};
     use sealgate_core::audit::{Action, Actor, Query};
-    use sealgate_core::store::{Change, Store as _};
+    use sealgate_core::clock::Timestamp;
+    use sealgate_core::store::{Change, Commit, Store as _};
 
     fn insert(numbers: std::ops::Range<u32>) -> Work {
         let event = |number: u32| {

@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::{Context, Finding};
-use crate::data_dir::DataDir;
+use sealgate_store::PostgresOptions;
+
+use crate::data_dir::{DataDir, Database};
 use crate::master_key::{self, Source};
 use crate::output::thousands;
 
@@ -16,13 +18,16 @@ const TOO_LITTLE: u64 = 64 << 20;
 /// Looks at what lies on disk.
 pub fn examine(context: &Context) -> Vec<Finding> {
     let place = &context.place;
-    vec![
+    let mut findings = vec![
         settings_file(context),
         data_directory(place),
         master_key(place),
-        database_file(place),
-        disk_space(place),
-    ]
+    ];
+    match &place.database {
+        Database::Sqlite(path) => findings.extend([database_file(path), disk_space(path)]),
+        Database::Postgres(options) => findings.push(database_server(options)),
+    }
+    findings
 }
 
 fn settings_file(context: &Context) -> Finding {
@@ -39,7 +44,7 @@ fn data_directory(place: &DataDir) -> Finding {
     const CHECK: &str = "data directory";
     let shown = place.path.display();
     match fs::metadata(&place.path) {
-        Err(_) if !place.has_store() => Finding::warn(
+        Err(_) if may_be_new(place) => Finding::warn(
             CHECK,
             format!("{shown} is not there yet: `sealgate create` makes it"),
         ),
@@ -59,10 +64,7 @@ fn data_directory(place: &DataDir) -> Finding {
 fn master_key(place: &DataDir) -> Finding {
     const CHECK: &str = "master key";
     let source = master_key::source(place);
-    if let Source::DataDir(path) = &source
-        && !path.exists()
-        && !place.has_store()
-    {
+    if source.missing_file().is_some() && may_be_new(place) {
         return Finding::warn(CHECK, "there is none yet: the first start makes it");
     }
     if let Err(failure) = source.load() {
@@ -71,10 +73,13 @@ fn master_key(place: &DataDir) -> Finding {
     Finding::ok(
         CHECK,
         match &source {
-            Source::DataDir(path) if place.database.parent() == path.parent() => format!(
-                "{source}, beside the store: whoever copies the directory has both; \
+            Source::DataDir(path) if matches!(&place.database, Database::Sqlite(file) if file.parent() == path.parent()) =>
+            {
+                format!(
+                    "{source}, beside the store: whoever copies the directory has both; \
              SEALGATE_MASTER_KEY_FILE can keep it elsewhere"
-            ),
+                )
+            }
             Source::Variable => format!(
                 "{source}: root can read it in /proc as long as the server runs; a file or a \
              credential of systemd does not show there"
@@ -84,10 +89,33 @@ fn master_key(place: &DataDir) -> Finding {
     )
 }
 
-fn database_file(place: &DataDir) -> Finding {
+/// Whether there may be no store yet: of a server it is not known here.
+fn may_be_new(place: &DataDir) -> bool {
+    match &place.database {
+        Database::Sqlite(path) => !path.exists(),
+        Database::Postgres(_) => true,
+    }
+}
+
+fn database_server(options: &PostgresOptions) -> Finding {
     const CHECK: &str = "database";
-    let shown = place.database.display();
-    match fs::metadata(&place.database) {
+    let shown = format!("PostgreSQL at {options}");
+    if options.is_private() {
+        return Finding::ok(CHECK, shown);
+    }
+    Finding::warn(
+        CHECK,
+        format!(
+            "{shown}: who is between here and there can take its place, and read what is sent: add \
+             sslmode=verify-full to the URL"
+        ),
+    )
+}
+
+fn database_file(path: &Path) -> Finding {
+    const CHECK: &str = "database";
+    let shown = path.display();
+    match fs::metadata(path) {
         Err(_) => Finding::warn(
             CHECK,
             format!("there is no store at {shown} yet: `sealgate create` sets it up"),
@@ -103,9 +131,9 @@ fn database_file(place: &DataDir) -> Finding {
     }
 }
 
-fn disk_space(place: &DataDir) -> Finding {
+fn disk_space(database: &Path) -> Finding {
     const CHECK: &str = "disk space";
-    let directory = place.database.parent().unwrap_or(Path::new("."));
+    let directory = database.parent().unwrap_or(Path::new("."));
     let existing = directory.ancestors().find(|path| path.exists());
     let Ok(disk) = rustix::fs::statvfs(existing.unwrap_or(Path::new("."))) else {
         return Finding::warn(CHECK, "it cannot be told how much is left");

@@ -22,8 +22,10 @@ const RECENT: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
 /// Opens the store, if there is one, and looks at what is in it.
 pub async fn examine(context: &Context) -> Vec<Finding> {
-    if !context.place.has_store() {
-        return vec![clock(wiring::now(), None)];
+    match wiring::has_store(&context.place.database).await {
+        Ok(true) => {}
+        Ok(false) => return vec![clock(wiring::now(), None)],
+        Err(failure) => return vec![Finding::failed("store", &failure)],
     }
     let opened = wiring::open(&context.place, &context.settings, Missing::Refuse).await;
     let authority = match opened {

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use self::stage::Stage;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Database};
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::server;
@@ -53,7 +53,7 @@ impl Args {
             })?;
         let place = DataDir {
             path: directory.path().to_owned(),
-            database: directory.path().join("sealgate.db"),
+            database: Database::Sqlite(directory.path().join("sealgate.db")),
         };
         let settings = Settings::default();
         let authority = wiring::open(&place, &settings, Missing::Create)

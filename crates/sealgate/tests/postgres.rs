@@ -1,0 +1,198 @@
+//! Servers and commands on one PostgreSQL.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::postgres_server::{PASSWORD, PostgresServer};
+use crate::support::{Home, Key, Ran, Response, Server};
+
+const PROMISE: Duration = Duration::from_secs(1);
+
+/// Machines that share a database and a master key.
+struct Site {
+    url: String,
+    master_key: PathBuf,
+    machines: [Home; 2],
+}
+
+impl Site {
+    fn new() -> Self {
+        let machines = [Home::new(), Home::new()];
+        let master_key = machines[0].write("master.key", &"7e".repeat(32));
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&master_key, private).expect("the key is closed");
+        Self {
+            url: PostgresServer::shared().database(),
+            master_key,
+            machines,
+        }
+    }
+
+    /// Lets a command use what the machines share.
+    fn join(&self, command: &mut Command) {
+        command
+            .env("SEALGATE_DATABASE_URL", &self.url)
+            .env("SEALGATE_MASTER_KEY_FILE", &self.master_key)
+            .env_remove("SEALGATE_STORE_MAX_STALENESS_MS");
+    }
+
+    fn serve(&self, machine: usize) -> Server {
+        Server::start_with(&self.machines[machine], |command| self.join(command))
+    }
+
+    fn run(&self, machine: usize, arguments: &[&str]) -> Ran {
+        let mut command = self.machines[machine].command(arguments);
+        self.join(&mut command);
+        Ran::of(&mut command)
+    }
+
+    fn create_key(&self, machine: usize, arguments: &[&str]) -> Key {
+        let arguments = [&["create", "--json"], arguments].concat();
+        let made = self.run(machine, &arguments).success().json();
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        Key {
+            id: text(&made["key"]["key_id"]),
+            prefix: text(&made["key"]["prefix"]),
+            api_key: text(&made["api_key"]),
+        }
+    }
+}
+
+#[test]
+fn servers_on_one_database_hear_of_each_others_changes_within_a_second() {
+    let site = Site::new();
+    let admin = site.create_key(0, &["--name", "Admin", "--admin"]);
+    let (one, other) = (site.serve(0), site.serve(1));
+    for machine in [0, 1] {
+        let made = site.create_key(machine, &["--name", "client"]);
+        show(&one, &made).expect(200);
+        show(&other, &made).expect(200);
+        let path = format!("/api/auth/keys/{}/revoke", made.id);
+        one.post(&path).api_key(&admin.api_key).send().expect(200);
+        show(&one, &made).expect(401);
+        let late = time_to_refusal(&other, &made);
+        println!("refused by the other server {late:?} later");
+        assert!(late < PROMISE, "{late:?}");
+
+        let made = site.create_key(machine, &["--name", "client"]);
+        show(&one, &made).expect(200);
+        site.run(machine, &["revoke", "--id", &made.id]).success();
+        assert!(time_to_refusal(&one, &made) < PROMISE);
+        assert!(time_to_refusal(&other, &made) < PROMISE);
+    }
+    for server in [one, other] {
+        let (status, log) = server.stop();
+        assert_eq!(status, Some(0), "{log}");
+        assert!(!log.contains(PASSWORD), "{log}");
+        assert!(!log.contains("polled") && !log.contains("ERROR"), "{log}");
+    }
+    let verified = site.run(1, &["logs", "--verify"]).success();
+    println!("{}", verified.stdout);
+    let users = site.run(0, &["user", "list"]).success();
+    assert!(!users.stdout.contains(PASSWORD));
+}
+
+#[test]
+fn a_server_goes_on_by_itself_after_its_database_was_away() {
+    let server = PostgresServer::start();
+    let site = Site {
+        url: server.database(),
+        ..Site::new()
+    };
+    let key = site.create_key(0, &["--name", "client"]);
+    let gate = site.serve(0);
+    show(&gate, &key).expect(200);
+    server.stop_service();
+    wait_for(&gate, &key, 503);
+    let refused = site.run(0, &["list"]).failure(1, "cannot be used");
+    assert!(!refused.stderr.contains(PASSWORD), "{refused:?}");
+    server.resume_service();
+    wait_for(&gate, &key, 200);
+    site.run(1, &["revoke", "--id", &key.id]).success();
+    wait_for(&gate, &key, 401);
+    let (status, log) = gate.stop();
+    assert_eq!(status, Some(0), "{log}");
+    assert!(!log.contains(PASSWORD), "{log}");
+    site.run(0, &["logs", "--verify"]).success();
+}
+
+#[test]
+fn the_url_may_be_in_a_file_and_the_doctor_shows_no_password() {
+    let site = Site::new();
+    site.create_key(0, &["--name", "Admin", "--admin"]);
+    let home = &site.machines[0];
+    let file = home.write("database-url", &format!("{}\n", site.url));
+    for json in [false, true] {
+        let mut command = home.command(&["doctor"]);
+        command
+            .env("SEALGATE_DATABASE_URL_FILE", &file)
+            .env("SEALGATE_MASTER_KEY_FILE", &site.master_key);
+        if json {
+            command.arg("--json");
+        }
+        let ran = Ran::of(&mut command).success();
+        assert!(ran.stdout.contains("PostgreSQL at 127.0.0.1:"), "{ran:?}");
+        assert!(ran.stdout.contains("postgresql "), "{ran:?}");
+        assert!(!format!("{ran:?}").contains(PASSWORD), "{ran:?}");
+    }
+    let wrong = site.url.replace(PASSWORD, "mistaken-secret");
+    for arguments in [["list", "--json"], ["doctor", "--json"]] {
+        let mut command = home.command(&arguments);
+        site.join(command.env("PGPASSWORD", "unused-secret"));
+        let ran = Ran::of(command.env("SEALGATE_DATABASE_URL", &wrong));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let said = format!("{ran:?}");
+        assert!(said.contains("check user and password"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+    let without = site.url.replace(&format!(":{PASSWORD}"), "");
+    let mut command = home.command(&["list"]);
+    site.join(command.env("PGPASSWORD", PASSWORD));
+    Ran::of(command.env("SEALGATE_DATABASE_URL", without)).success();
+}
+
+#[test]
+fn the_first_machine_makes_a_master_key_and_no_other_does() {
+    let url = PostgresServer::shared().database();
+    let machines = [Home::new(), Home::new()];
+    let run = |machine: usize, arguments: &[&str]| {
+        let mut command = machines[machine].command(arguments);
+        Ran::of(command.env("SEALGATE_DATABASE_URL", &url))
+    };
+    run(0, &["list"]).failure(1, "there is no store at PostgreSQL");
+    assert!(!machines[0].master_key().exists());
+    run(0, &["create", "--name", "first"]).success();
+    assert!(machines[0].master_key().exists() && !machines[0].database().exists());
+
+    run(1, &["create", "--name", "second"]).failure(1, "master.key is missing");
+    assert!(!machines[1].master_key().exists());
+    std::fs::create_dir_all(machines[1].data_dir()).expect("a data directory");
+    std::fs::copy(machines[0].master_key(), machines[1].master_key()).expect("the key is copied");
+    run(1, &["create", "--name", "second"]).success();
+    let listed = run(0, &["list", "--json"]).success().json();
+    assert_eq!(listed["keys"].as_array().map(Vec::len), Some(2));
+}
+
+fn show(server: &Server, key: &Key) -> Response {
+    server.get("/api/encrypt").api_key(&key.api_key).send()
+}
+
+#[expect(clippy::disallowed_methods, reason = "real time is what is measured")]
+fn time_to_refusal(server: &Server, key: &Key) -> Duration {
+    let start = Instant::now();
+    while show(server, key).status != 401 {
+        assert!(start.elapsed() < 10 * PROMISE, "never refused");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    start.elapsed()
+}
+
+#[expect(clippy::disallowed_methods, reason = "it must not go on for ever")]
+fn wait_for(server: &Server, key: &Key, status: u16) {
+    let start = Instant::now();
+    while show(server, key).status != status {
+        assert!(start.elapsed() < 30 * PROMISE, "never answered {status}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

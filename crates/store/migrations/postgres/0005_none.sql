@@ -1,0 +1,1 @@
+-- Schema 5 is of SQLite alone: many counts are put down at once there, since one process writes at a time.

@@ -1,0 +1,1 @@
+-- Schema 6 is of SQLite alone: the records of a key have an index here, which costs a commit little.
