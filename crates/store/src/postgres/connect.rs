@@ -105,7 +105,7 @@ impl PostgresOptions {
     }
 
     /// Connects to the first server that takes writes.
-    pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
+    pub(crate) async fn connect(&self) -> Result<PgConnection, Failure> {
         let mut refusal = Failure::unavailable("no server is named");
         for server in &self.servers {
             match timeout(
