@@ -20,14 +20,18 @@ Examples:
       --to postgres://sealgate@db.example/sealgate?sslmode=verify-full
 
 Stop every server on the store first: the command refuses while one has it open, and keeps others
-out until it is done. The database has to be empty. A move that was cut off goes on where it was when
-the same command is given again; until it is done no program takes the database for a store. The
-master key stays the same.
+out until it is done. The database has to be empty. A move that was cut off goes on where it was
+when the same command is given again; until it is done no program takes the database for a store.
+The master key stays the same.
 
 A password in the URL can be seen by every account of the machine: leave it out, and have it in
 PGPASSWORD, or in a password file as `psql` reads it (~/.pgpass, PGPASSFILE).";
 
 /// The arguments.
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are help texts, not Markdown"
+)]
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -1,6 +1,6 @@
 //! `sealgate restore`: brings a store back from its backup, where there is none.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -80,8 +80,14 @@ impl Args {
         }
         source.load()?;
         let input = Input::open(&self.input)?;
+        let is_new = !context.place.path.exists();
         let restoring = self.restore(input, context, store);
-        let contents = unless_stopped(restoring, "nothing was restored").await?;
+        let contents = unless_stopped(restoring, "nothing was restored").await;
+        if contents.is_err() && is_new {
+            // It stays if there is anything in it.
+            let _ = fs::remove_dir(&context.place.path);
+        }
+        let contents = contents?;
         let restored = Restored {
             store,
             contents: &contents,
@@ -106,11 +112,13 @@ impl Args {
             .mode(0o600)
             .open(&copy)?;
         transfer(&mut reader, &mut file, |bytes| {
-            progress.show(bytes >> 20, bytes)
+            progress.show(bytes >> 20, bytes);
         })
         .await?;
         drop((file, progress));
-        Sqlite::check_file(&copy).await?;
+        Sqlite::check_file(&copy)
+            .await
+            .map_err(|error| Failure::new(format!("the backup is damaged: {error}")))?;
         let contents = contents::prove(context, &copy).await?;
         appear(&copy, store)?;
         Ok(contents)

@@ -159,13 +159,15 @@ mod tests {
          pragma_table_info(t.name) AS c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' \
          AND t.name NOT IN ('meta', 'audit_head')";
 
+    /// Names and types.
+    type Columns = BTreeSet<(String, String)>;
+
     #[tokio::test]
     async fn every_column_of_every_table_is_copied() {
         let fixture = Fixture::new().await;
         let mut connection = fixture.connect().await;
         let rows = sqlx::query(COLUMNS).fetch_all(&mut connection).await;
-        let mut known: BTreeMap<String, (BTreeSet<(String, String)>, BTreeSet<String>)> =
-            BTreeMap::new();
+        let mut known: BTreeMap<String, (Columns, BTreeSet<String>)> = BTreeMap::new();
         for row in rows.unwrap() {
             let (table, column): (String, String) = (row.get(0), row.get(1));
             let (columns, key) = known.entry(table).or_default();

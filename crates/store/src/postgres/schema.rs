@@ -236,7 +236,7 @@ pub async fn version(connection: &mut PgConnection) -> Result<Option<u32>, Fault
 async fn noted_version(connection: &mut PgConnection) -> Result<Option<u32>, Fault> {
     match sqlx::query(VERSION).fetch_optional(&mut *connection).await {
         Ok(Some(row)) => known(Columns::of(&row).number()?).map(Some),
-        Ok(None) if is_unfinished(connection).await? => Err(Failure::unreadable(
+        Ok(None) if is_unfinished(connection).await? => Err(Failure::unavailable(
             "a store is being moved to it, and is not all there: `sealgate migrate-store` goes on \
              where it was",
         )

@@ -32,7 +32,7 @@ pub struct Open {
 
 /// A backup that is about to be read.
 pub struct Input {
-    input: Box<dyn BufRead>,
+    bytes: Box<dyn BufRead>,
     /// Bytes in all, if known.
     pub size: Option<u64>,
     is_stdin: bool,
@@ -68,7 +68,7 @@ impl Input {
             return Err(Failure::new(format!("{} is no backup", path.display())));
         }
         Ok(Self {
-            input: Box::new(BufReader::new(Cursor::new(start).chain(file))),
+            bytes: Box::new(BufReader::new(Cursor::new(start).chain(file))),
             size,
             is_stdin,
             is_sealed,
@@ -85,12 +85,12 @@ impl Input {
                 Open {
                     identity_file: None,
                     passphrase_file: None,
-                } => Ok(Box::new(self.input)),
+                } => Ok(Box::new(self.bytes)),
                 _ => Err(Failure::usage("the backup is not encrypted")
                     .with_hint("if that is as it should be, name neither identity nor passphrase")),
             };
         }
-        let decryptor = Decryptor::new_buffered(self.input).map_err(|error| refusal(&error))?;
+        let decryptor = Decryptor::new_buffered(self.bytes).map_err(|error| refusal(&error))?;
         if decryptor.is_scrypt() {
             let identity = open.passphrase(self.is_stdin).await?;
             let identities = std::iter::once(&identity as &dyn Identity);

@@ -31,8 +31,7 @@ const EXAMPLES: &str = "\
 Examples:
   sealgate backup --output sealgate.age      asks for a passphrase on the terminal
   sealgate backup --output sealgate.age --passphrase-file backup.passphrase
-  sealgate backup --output sealgate.age --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zm\
-rj2kg5sfn9aqmcac8p
+  sealgate backup --output sealgate.age --recipient age1ql3z7…
   sealgate backup --output - --recipients-file team.txt | ssh backup 'cat > sealgate.age'
 
 Servers and commands go on meanwhile. The copy is opened with the master key and its audit log is
@@ -130,7 +129,7 @@ async fn make(
     let mut writer = sealing.writer(target)?;
     let mut progress = Progress::new(&context.output, "MiB", Some(size));
     transfer(&mut file, &mut writer, |bytes| {
-        progress.show(bytes >> 20, bytes)
+        progress.show(bytes >> 20, bytes);
     })
     .await?;
     progress.finish();
