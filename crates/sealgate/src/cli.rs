@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use sealgate_core::key::{Environment, Status};
 
 use crate::command::{
-    check, completions, create, doctor, list, logs, revoke, rotate, serve, show, signing_key, tour,
-    update, user,
+    backup, check, completions, create, doctor, list, logs, migrate_store, restore, revoke, rotate,
+    serve, show, signing_key, tour, update, user,
 };
 use crate::config::Globals;
 use crate::env;
@@ -74,6 +74,12 @@ pub enum Command {
     SigningKey(signing_key::Args),
     /// Read, follow or verify the audit log
     Logs(logs::Args),
+    /// Make a backup of the store in its file, while it is in use
+    Backup(backup::Args),
+    /// Bring a store back from its backup
+    Restore(restore::Args),
+    /// Move a store from its file to PostgreSQL
+    MigrateStore(migrate_store::Args),
     /// Say whether a request may pass, by which rule of the policy, and why
     Check(check::Args),
     /// Go through the life of a key and of a session against a real server, step by step

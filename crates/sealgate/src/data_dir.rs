@@ -33,6 +33,34 @@ pub enum Database {
     Postgres(PostgresOptions),
 }
 
+impl Database {
+    /// The database of a URL. A URL that is not taken is not shown: it may hold a password.
+    ///
+    /// # Errors
+    /// If it is none, or of a kind that is not supported.
+    pub fn parse(url: &str, connections: u32) -> Outcome<Self> {
+        let hint = "write sqlite:PATH, such as sqlite:/var/lib/sealgate/sealgate.db, or \
+                    postgres://USER@HOST/DATABASE";
+        let refuse = |message: String| Err(Failure::usage(message).with_hint(hint));
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            return match PostgresOptions::parse(url) {
+                Ok(options) => Ok(Database::Postgres(options.with_readers(connections))),
+                Err(error) => refuse(error.to_string()),
+            };
+        }
+        let Some(path) = url.strip_prefix("sqlite:") else {
+            return refuse(
+                "the database URL is of a kind that this version does not know".to_owned(),
+            );
+        };
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path.starts_with(':') || path.contains('?') {
+            return refuse("the database URL names no file".to_owned());
+        }
+        Ok(Database::Sqlite(PathBuf::from(path)))
+    }
+}
+
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -53,7 +81,7 @@ impl DataDir {
                 .with_hint("name it with --data-dir DIR or SEALGATE_DATA_DIR")
         })?;
         let database = match url(settings)? {
-            Some(url) => database(&url, settings.store.connections)?,
+            Some(url) => Database::parse(&url, settings.store.connections)?,
             None => Database::Sqlite(path.join(DATABASE_NAME)),
         };
         Ok(Self { path, database })
@@ -108,33 +136,12 @@ fn url(settings: &Settings) -> Outcome<Option<Zeroizing<String>>> {
     }
 }
 
-/// The database of a URL. A URL that is not taken is not shown: it may hold a password.
-fn database(url: &str, connections: u32) -> Outcome<Database> {
-    let hint = "write sqlite:PATH, such as sqlite:/var/lib/sealgate/sealgate.db, or \
-                postgres://USER@HOST/DATABASE";
-    let refuse = |message: String| Err(Failure::usage(message).with_hint(hint));
-    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return match PostgresOptions::parse(url) {
-            Ok(options) => Ok(Database::Postgres(options.with_readers(connections))),
-            Err(error) => refuse(error.to_string()),
-        };
-    }
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        return refuse("the database URL is of a kind that this version does not know".to_owned());
-    };
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.starts_with(':') || path.contains('?') {
-        return refuse("the database URL names no file".to_owned());
-    }
-    Ok(Database::Sqlite(PathBuf::from(path)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn shown(url: &str) -> String {
-        database(url, 8).unwrap().to_string()
+        Database::parse(url, 8).unwrap().to_string()
     }
 
     #[test]
@@ -148,7 +155,7 @@ mod tests {
             assert_eq!(shown(url), path);
         }
         for url in ["sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "a.db"] {
-            assert!(database(url, 8).is_err(), "{url}");
+            assert!(Database::parse(url, 8).is_err(), "{url}");
         }
     }
 
@@ -164,7 +171,7 @@ mod tests {
             "mysql://ada:hunter2@db/sealgate",
             "postgres://ada:hunter2@db:x/d",
         ] {
-            let failure = database(url, 8).unwrap_err();
+            let failure = Database::parse(url, 8).unwrap_err();
             assert!(!format!("{failure:?}").contains("hunter2"));
         }
     }

@@ -22,6 +22,7 @@ mod output;
 mod password_prompt;
 mod server;
 mod settings;
+mod stop;
 mod telemetry;
 mod wiring;
 

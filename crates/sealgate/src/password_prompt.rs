@@ -1,18 +1,20 @@
-//! A new password: asked for on a terminal, where it does not show, or the first line of standard
-//! input. Never an argument: those are in the shell's history, and in `/proc` for everybody.
+//! A password or passphrase: asked for on a terminal, where it does not show, or the first line of
+//! standard input or of a file. Never an argument: those are in the shell's history, and in `/proc` for
+//! everybody.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _, Read, Write as _};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use sealgate_core::secret::SecretText;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::exit::{Failure, Outcome};
 use crate::output::shown;
+use crate::stop::Stop;
 
 /// More than any password has, in bytes.
 const MAX_LINE: usize = 1_024;
@@ -42,17 +44,41 @@ impl NewPassword {
                     .with_hint("--password-stdin takes it from the first line of standard input"),
             );
         }
-        ask_twice(username).await
+        ask_twice(&format!("New password of {}: ", shown(username))).await
     }
 }
 
-/// Asks on the terminal; whatever ends it, the terminal is left as it was.
-async fn ask_twice(username: &str) -> Outcome<SecretText> {
+/// Reads the first line of a file.
+///
+/// # Errors
+/// If the file cannot be read, or there is nothing in its first line.
+pub fn first_line(path: &Path) -> Outcome<SecretText> {
+    let shown = path.display();
+    let line = File::open(path).and_then(|mut file| read_line(&mut file));
+    let line = line.map_err(|error| Failure::new(format!("{shown} cannot be read: {error}")))?;
+    line.filter(|line| !line.expose().is_empty())
+        .ok_or_else(|| Failure::new(format!("there is nothing in the first line of {shown}")))
+}
+
+/// Asks on the terminal for something that is known; whatever ends it, the terminal is left as it was.
+///
+/// # Errors
+/// If nothing is typed, or a signal ends it.
+pub async fn ask_once(question: &str) -> Outcome<SecretText> {
+    let mut stop = Stop::listen()?;
+    let _hidden = Hidden::begin()?;
+    ask(question, &mut stop).await
+}
+
+/// Asks on the terminal for something new, twice; whatever ends it, the terminal is left as it was.
+///
+/// # Errors
+/// If nothing is typed, a signal ends it, or it was typed in two ways.
+pub async fn ask_twice(question: &str) -> Outcome<SecretText> {
     // In this order: no signal finds the terminal hidden and nobody who hears of it.
     let mut stop = Stop::listen()?;
     let _hidden = Hidden::begin()?;
-    let question = format!("New password of {}: ", shown(username));
-    let password = ask(&question, &mut stop).await?;
+    let password = ask(question, &mut stop).await?;
     let again = ask("The same again: ", &mut stop).await?;
     if password == again {
         Ok(password)
@@ -82,31 +108,6 @@ async fn ask(question: &str, stop: &mut Stop) -> Outcome<SecretText> {
     // The line break that was typed did not show either; the terminal may be gone.
     let _ = writeln!(stderr);
     typed?.ok_or_else(|| Failure::new("no password was given: nothing was changed"))
-}
-
-/// The signals that end programs.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Stop {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => (),
-            _ = self.terminate.recv() => (),
-            _ = self.hangup.recv() => (),
-        }
-    }
 }
 
 /// A terminal on which what is typed does not show, until this is dropped.

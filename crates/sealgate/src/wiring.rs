@@ -157,7 +157,8 @@ async fn open_store(
     }
 }
 
-fn no_store(database: &Database) -> Failure {
+/// What is said where a store should be and none is.
+pub fn no_store(database: &Database) -> Failure {
     Failure::new(format!("there is no store at {database}")).with_hint(
         "`sealgate create` and `sealgate serve` set one up; --data-dir names another place",
     )

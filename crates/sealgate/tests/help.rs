@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::Home;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 17] = [
     "serve",
     "create",
     "list",
@@ -17,6 +17,9 @@ const COMMANDS: [&str; 14] = [
     "user",
     "signing-key",
     "logs",
+    "backup",
+    "restore",
+    "migrate-store",
     "check",
     "tour",
     "doctor",
@@ -109,6 +112,11 @@ fn what_is_not_asked_for_in_the_right_way_exits_with_2() {
         &["check", "--path", "/", "--kind", "token"],
         &["check", "--path", "/", "--kind", "cookie"],
         &["signing-key"],
+        &["backup"],
+        &["backup", "--output", "x.age", "--recipient", "age1x"],
+        &["restore"],
+        &["migrate-store", "--from", "sqlite:x"],
+        &["migrate-store", "--from", "sqlite:x", "--to", "sqlite:y"],
         &["signing-key", "import"],
         &["signing-key", "import", "--from-env"],
     ] {
@@ -150,6 +158,9 @@ fn a_key_that_was_typed_in_the_wrong_place_is_not_shown_again() {
         &["user", "add", "--username", "ada", "--password", KEY],
         &["user", "list", "--limit", KEY],
         &["signing-key", "import", KEY],
+        &["backup", "--output", "x.age", "--recipient", KEY],
+        &["restore", KEY],
+        &["migrate-store", "--from", KEY, "--to", KEY],
         &[KEY],
     ] {
         let json = [arguments, &["--json"]].concat();

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod backup;
 mod bulk;
 mod conformance;
 mod doctor;
@@ -19,6 +20,7 @@ mod independent;
 mod keys;
 mod logs;
 mod master_key;
+mod moving;
 mod named_test;
 mod policy;
 mod postgres;

@@ -9,6 +9,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::json;
 
+use crate::postgres_server::{PASSWORD, PostgresServer};
 use crate::support::{Home, Server};
 
 /// A program on a terminal of 80 columns.
@@ -271,4 +272,70 @@ fn a_server_on_a_terminal_greets_a_newcomer() {
     ] {
         assert!(screen.contains(shown), "{shown} is not in {screen}");
     }
+}
+
+#[test]
+fn the_passphrase_of_a_backup_is_asked_for_and_does_not_show() {
+    let home = Home::new();
+    home.create_key(&["--name", "x"]);
+    let backup = ["backup", "--output", "store.age"];
+    for (again, code) in [("another one", 1), ("correct horse battery", 0)] {
+        let mut terminal = Terminal::start(&mut home.command(&backup));
+        terminal.wait_for("Passphrase of the backup: ");
+        assert!(!echoes(&terminal));
+        terminal.type_in("correct horse battery\n");
+        terminal.wait_for("The same again: ");
+        terminal.type_in(&format!("{again}\n"));
+        let (status, screen) = terminal.finish();
+        assert_eq!(status, Some(code), "{screen}");
+        assert!(!screen.contains("horse"), "{screen}");
+        assert_eq!(home.here().join("store.age").exists(), code == 0);
+    }
+
+    let other = Home::new();
+    std::fs::create_dir(other.data_dir()).expect("a data directory");
+    std::fs::copy(home.master_key(), other.master_key()).expect("the key is copied");
+    let file = home.here().join("store.age");
+    let restore = ["restore", "--input", file.to_str().expect("UTF-8")];
+    let mut terminal = Terminal::start(&mut other.command(&restore));
+    terminal.wait_for("Passphrase of the backup: ");
+    terminal.signal(Signal::INT);
+    let (status, screen) = terminal.finish();
+    assert_eq!(status, Some(1), "{screen}");
+    let left = std::fs::read_dir(other.data_dir()).expect("a data directory");
+    assert_eq!(left.count(), 1, "the master key alone");
+    let mut terminal = Terminal::start(&mut other.command(&restore));
+    terminal.wait_for("Passphrase of the backup: ");
+    terminal.type_in("correct horse battery\n");
+    let (status, screen) = terminal.finish();
+    assert_eq!(status, Some(0), "{screen}");
+    assert!(!screen.contains("horse"), "{screen}");
+    other.run(&["logs", "--verify"]).success();
+}
+
+#[test]
+fn a_backup_is_nothing_for_a_terminal() {
+    let home = Home::new();
+    home.create_key(&["--name", "x"]);
+    let backup = ["backup", "--output", "-", "--unencrypted"];
+    let (status, screen) = on_terminal(&mut home.command(&backup), "");
+    assert_eq!(status, Some(2), "{screen}");
+    assert!(screen.contains("nothing for a terminal"), "{screen}");
+}
+
+#[test]
+fn a_move_shows_how_far_it_is_on_a_terminal() {
+    let home = Home::new();
+    home.create_key(&["--name", "x"]);
+    let from = format!("sqlite:{}", home.database().display());
+    let to = PostgresServer::shared().database();
+    let migrate = ["migrate-store", "--from", &from, "--to", &to];
+    let (status, screen) = on_terminal(&mut home.command(&migrate), "");
+    assert_eq!(status, Some(0), "{screen}");
+    assert!(
+        screen.contains("%  ") && screen.contains(" rows, "),
+        "{screen}"
+    );
+    assert!(screen.contains("audit log whole"), "{screen}");
+    assert!(!screen.contains(PASSWORD), "{screen}");
 }

@@ -7,10 +7,12 @@
 mod cipher;
 mod columns;
 mod failure;
+mod moving;
 mod postgres;
 mod queue;
 mod row;
 mod sqlite;
 
+pub use self::moving::{Move, MoveError, Moved};
 pub use self::postgres::{NotAUrl, Postgres, PostgresOptions};
 pub use self::sqlite::{Sqlite, SqliteOptions};

@@ -1,11 +1,14 @@
 //! The commands, one file each: its arguments first, then what it does with them.
 
+pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod create;
 pub mod doctor;
 pub mod list;
 pub mod logs;
+pub mod migrate_store;
+pub mod restore;
 pub mod revoke;
 pub mod rotate;
 pub mod serve;
@@ -101,6 +104,9 @@ async fn dispatch(command: Command, context: Context) -> Outcome {
         Command::User(args) => args.run(&context).await,
         Command::SigningKey(args) => args.run(&context).await,
         Command::Logs(args) => args.run(&context).await,
+        Command::Backup(args) => args.run(&context).await,
+        Command::Restore(args) => args.run(&context).await,
+        Command::MigrateStore(args) => args.run(&context).await,
         Command::Check(args) => args.run(&context).await,
         Command::Tour(args) => args.run(context.output).await,
         Command::Doctor(args) => args.run(&context).await,

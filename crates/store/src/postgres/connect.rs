@@ -151,7 +151,7 @@ impl PostgresOptions {
     }
 
     /// Connects to the first server that takes writes, the last good one before the others.
-    pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
+    pub(crate) async fn connect(&self) -> Result<PgConnection, Failure> {
         let mut refusal = Failure::unavailable("no server is named");
         let count = self.servers.len();
         let share = CONNECT_TIMEOUT.min(self.patience / u32::try_from(count).unwrap_or(1).max(1));

@@ -6,22 +6,22 @@
 //! Each module owns the tables it is named after, both what is written to them and what is read.
 
 mod addresses;
-mod connect;
+pub mod connect;
 mod data_keys;
-mod error;
+pub mod error;
 mod feed;
 mod health;
 mod keys;
-mod log;
+pub mod log;
 mod news;
 #[cfg(test)]
 mod plans;
 mod readers;
 mod revocations;
-mod schema;
+pub mod schema;
 mod session_keys;
 mod signing_keys;
-mod statement;
+pub mod statement;
 mod transaction;
 mod users;
 mod uses;

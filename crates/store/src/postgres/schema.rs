@@ -31,7 +31,7 @@ const MIGRATIONS: &[(u32, &str)] = &[
 ];
 
 /// The newest version this program knows.
-const KNOWN: u32 = match MIGRATIONS.last() {
+pub const KNOWN: u32 = match MIGRATIONS.last() {
     Some((version, _)) => *version,
     None => FIRST.0,
 };
@@ -46,6 +46,9 @@ const VERSION: &str = "SELECT schema_version FROM meta WHERE one = 1";
 
 const TABLES: &str = "SELECT count(*) FROM information_schema.tables \
      WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'";
+
+const UNFINISHED: &str = "SELECT count(*) FROM information_schema.tables \
+     WHERE table_schema = current_schema() AND table_name = 'unfinished_move'";
 
 const WRAPPED_KEYS: &str = "SELECT id, wrapped FROM data_encryption_key ORDER BY id DESC";
 
@@ -112,7 +115,7 @@ impl Keeper<'_> {
         run(connection, BEGIN).await?;
         let at = match found {
             None => {
-                self.script(connection, FIRST.1).await?;
+                script(connection, FIRST.1).await?;
                 self.set_up(connection).await?;
                 FIRST.0
             }
@@ -120,34 +123,12 @@ impl Keeper<'_> {
         };
         for (version, migration) in MIGRATIONS {
             if *version > at {
-                self.script(connection, migration).await?;
+                script(connection, migration).await?;
             }
         }
         let note = "UPDATE meta SET schema_version = $1";
         execute(connection, note, vec![KNOWN.into()]).await?;
         run(connection, "COMMIT").await?;
-        Ok(())
-    }
-
-    /// Runs the statements of a migration. `CockroachDB` compares texts by their bytes always, and does
-    /// not take a column that asks for it.
-    async fn script(
-        &self,
-        connection: &mut PgConnection,
-        migration: &'static str,
-    ) -> Result<(), sqlx::Error> {
-        let row = sqlx::query("SELECT version()")
-            .fetch_one(&mut *connection)
-            .await?;
-        let engine: String = sqlx::Row::try_get(&row, 0)?;
-        let script = if engine.starts_with("CockroachDB") {
-            migration.replace(" COLLATE \"C\"", "")
-        } else {
-            migration.to_owned()
-        };
-        sqlx::raw_sql(AssertSqlSafe(script))
-            .execute(connection)
-            .await?;
         Ok(())
     }
 
@@ -193,6 +174,39 @@ impl Keeper<'_> {
             self.random.clone(),
         )?)
     }
+}
+
+/// Makes the tables of the newest version, without what makes them a store.
+pub async fn make_tables(connection: &mut PgConnection) -> Result<(), Fault> {
+    script(connection, FIRST.1).await?;
+    for (_, migration) in MIGRATIONS {
+        script(connection, migration).await?;
+    }
+    Ok(())
+}
+
+/// Runs the statements of a migration. `CockroachDB` compares texts by their bytes always, and does
+/// not take a column that asks for it.
+async fn script(connection: &mut PgConnection, migration: &'static str) -> Result<(), sqlx::Error> {
+    let row = sqlx::query("SELECT version()")
+        .fetch_one(&mut *connection)
+        .await?;
+    let engine: String = sqlx::Row::try_get(&row, 0)?;
+    let script = if engine.starts_with("CockroachDB") {
+        migration.replace(" COLLATE \"C\"", "")
+    } else {
+        migration.to_owned()
+    };
+    sqlx::raw_sql(AssertSqlSafe(script))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Whether a store was being moved to this database, and is not there yet.
+pub async fn is_unfinished(connection: &mut PgConnection) -> Result<bool, Fault> {
+    let row = sqlx::query(UNFINISHED).fetch_one(connection).await?;
+    Ok(Columns::of(&row).take::<i64>()? > 0)
 }
 
 /// Why a migration failed.
@@ -253,11 +267,14 @@ pub async fn version(connection: &mut PgConnection) -> Result<Option<u32>, Fault
 
 /// The version that the database says it has; nothing if it has no place for one.
 async fn noted_version(connection: &mut PgConnection) -> Result<Option<u32>, Fault> {
-    match sqlx::query(VERSION).fetch_optional(connection).await {
-        Ok(row) => {
-            let row = row.ok_or_else(|| Failure::unreadable("its only row in meta is missing"))?;
-            known(Columns::of(&row).number()?).map(Some)
-        }
+    match sqlx::query(VERSION).fetch_optional(&mut *connection).await {
+        Ok(Some(row)) => known(Columns::of(&row).number()?).map(Some),
+        Ok(None) if is_unfinished(connection).await? => Err(Failure::unavailable(
+            "a store is being moved to it, and is not all there: `sealgate migrate-store` goes on \
+             where it was",
+        )
+        .into()),
+        Ok(None) => Err(Failure::unreadable("its only row in meta is missing").into()),
         Err(error) => match code(&error) {
             Some(NO_SUCH_TABLE) => Ok(None),
             Some(NO_SUCH_COLUMN) => Err(foreign().into()),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sealgate_core::store::StoreError;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteLockingMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection};
 
@@ -16,6 +16,8 @@ use super::error::{Failure, is_busy};
 
 /// How long a statement waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same, of whoever wants a file for itself.
+const ALONE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a refused switch to the write-ahead log is tried again, and after how long.
 const SWITCHES: u32 = 200;
 const SWITCH_PAUSE: Duration = Duration::from_millis(50);
@@ -76,6 +78,31 @@ pub async fn writer(path: &Path) -> Result<SqliteConnection, Failure> {
             }
             result => return Ok(result?),
         }
+    }
+}
+
+/// Opens a connection that changes nothing of how the file is set up.
+pub async fn plain(path: &Path) -> Result<SqliteConnection, Failure> {
+    Ok(common(path).connect().await?)
+}
+
+/// Opens a connection that keeps every other process out until it is closed; nothing if one is there.
+pub async fn alone(path: &Path) -> Result<Option<SqliteConnection>, Failure> {
+    let options = common(path)
+        .busy_timeout(ALONE_TIMEOUT)
+        .locking_mode(SqliteLockingMode::Exclusive);
+    let opened = async {
+        let mut connection = options.connect().await?;
+        // The first one to read or write with this mode of locking is when the file is locked.
+        sqlx::query("BEGIN EXCLUSIVE")
+            .execute(&mut connection)
+            .await?;
+        Ok(connection)
+    };
+    match opened.await {
+        Ok(connection) => Ok(Some(connection)),
+        Err(error) if is_busy(&error) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Each module owns the tables it is named after, both what is written to them and what is read.
 
 mod addresses;
-mod connect;
+pub mod connect;
 mod data_keys;
 mod error;
 mod feed;
@@ -20,7 +20,8 @@ mod revocations;
 mod schema;
 mod session_keys;
 mod signing_keys;
-mod statement;
+mod snapshot;
+pub mod statement;
 mod transaction;
 mod use_batch;
 mod users;
