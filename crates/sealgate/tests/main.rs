@@ -20,6 +20,7 @@ mod keys;
 mod logs;
 mod master_key;
 mod named_test;
+mod nodes;
 mod policy;
 mod postgres;
 #[path = "../../store/tests/support/postgres_server.rs"]
