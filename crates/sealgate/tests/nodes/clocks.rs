@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::cluster::{Cluster, Node, PROMISE, Plan};
 use crate::postgres_server::PostgresServer;
@@ -41,7 +41,7 @@ fn a_key_and_its_token_end_everywhere(cluster: &Cluster, one: &Node, other: &Nod
     let key = cluster.at_last(|| cluster.create(one));
     other.comes_to_answer(&key, 200);
     let exchange = one.server.post("/api/auth/token").api_key(&key.api_key);
-    let token = exchange.send().expect(200).json()["access_token"].clone();
+    let token = exchange.send().expect(200).json()["token"].clone();
     let token = token.as_str().expect("a token");
     let verify = |node: &Node| node.server.get("/api/auth/verify").bearer(token).send();
     verify(one).expect(200);
@@ -67,7 +67,9 @@ fn a_session_ends_everywhere(cluster: &Cluster, one: &Node, other: &Node) {
 
     let token = log_in(one, &name);
     profile(other, &token).expect(200);
-    cluster.run(&["user", "logout", "--username", &name]).success();
+    cluster
+        .run(&["user", "logout", "--username", &name])
+        .success();
     is_refused_in_time(one, &token);
     is_refused_in_time(other, &token);
     for node in [one, other] {
@@ -81,7 +83,10 @@ fn log_in(node: &Node, name: &str) -> String {
     let login = node.server.post("/api/auth/login");
     let login = login.json(&json!({"username": name, "password": USER_PASSWORD}));
     let answer = login.send().expect(200).json();
-    answer["data"]["token"].as_str().expect("a token").to_owned()
+    answer["data"]["token"]
+        .as_str()
+        .expect("a token")
+        .to_owned()
 }
 
 fn profile(node: &Node, token: &str) -> Response {
@@ -101,7 +106,9 @@ fn seconds_at(node: &Node) -> i64 {
     let generated = node.server.get("/readyz").send();
     let date = generated.header("date").expect("a date").to_owned();
     let clock = date.split(' ').nth(4).expect("a time of day");
-    let parts = clock.split(':').map(|part| part.parse::<i64>().expect("a number"));
+    let parts = clock
+        .split(':')
+        .map(|part| part.parse::<i64>().expect("a number"));
     parts.fold(0, |seconds, part| seconds * 60 + part)
 }
 

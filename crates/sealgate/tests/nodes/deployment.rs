@@ -175,7 +175,9 @@ impl Proxy {
 
     fn create_key(&self, admin: &Key) -> Key {
         let create = Request::new(self.address, "POST", "/api/auth/keys");
-        let create = create.api_key(&admin.api_key).json(&json!({"name": "client"}));
+        let create = create
+            .api_key(&admin.api_key)
+            .json(&json!({"name": "client"}));
         key_in(&create.send().expect(201).json())
     }
 }
@@ -190,7 +192,11 @@ impl Drop for Proxy {
 fn haproxy() -> Command {
     // Where only root looks for programs.
     let in_sbin = Path::new("/usr/sbin/haproxy");
-    Command::new(if in_sbin.exists() { in_sbin } else { Path::new("haproxy") })
+    Command::new(if in_sbin.exists() {
+        in_sbin
+    } else {
+        Path::new("haproxy")
+    })
 }
 
 fn key_in(made: &serde_json::Value) -> Key {

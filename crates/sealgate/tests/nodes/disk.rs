@@ -82,7 +82,10 @@ impl SmallDisk {
             .output()
             .expect("mount, of Debian's package mount");
         let said = String::from_utf8_lossy(&mount.stderr);
-        assert!(mount.status.success(), "this test mounts a file system, which takes root: {said}");
+        assert!(
+            mount.status.success(),
+            "this test mounts a file system, which takes root: {said}"
+        );
         disk
     }
 
@@ -103,7 +106,10 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let unmount = Command::new("umount").arg("--lazy").arg(self.path()).status();
+        let unmount = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.path())
+            .status();
         if !unmount.is_ok_and(|status| status.success()) {
             println!("{} is left mounted", self.path().display());
         }

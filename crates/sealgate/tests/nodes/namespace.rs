@@ -30,8 +30,18 @@ impl Namespace {
     pub fn join(&self, other: &Self, number: usize) {
         let cable = format!("cable{number}");
         ip(&[
-            "link", "add", &cable, "netns", &self.name, "type", "veth", "peer", "name", "cable",
-            "netns", &other.name,
+            "link",
+            "add",
+            &cable,
+            "netns",
+            &self.name,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "cable",
+            "netns",
+            &other.name,
         ]);
         let ends = [(self, &*cable, 1), (other, "cable", 2)];
         for (end, device, last) in ends {
@@ -61,7 +71,9 @@ impl Namespace {
                     .expect("to enter a network namespace takes root");
                 work()
             });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -72,7 +84,9 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let delete = Command::new("ip").args(["netns", "delete", &self.name]).status();
+        let delete = Command::new("ip")
+            .args(["netns", "delete", &self.name])
+            .status();
         if !delete.is_ok_and(|status| status.success()) {
             println!("the network namespace {} is left", self.name);
         }
@@ -83,5 +97,8 @@ fn ip(arguments: &[&str]) {
     let ran = Command::new("ip").args(arguments).output();
     let ran = ran.expect("this test makes network namespaces with ip: apt-get install iproute2");
     let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "ip {arguments:?}, which takes root: {said}");
+    assert!(
+        ran.status.success(),
+        "ip {arguments:?}, which takes root: {said}"
+    );
 }

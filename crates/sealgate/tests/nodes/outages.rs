@@ -80,7 +80,11 @@ fn connections_cut_in_the_middle_of_transactions_leave_all_of_each_or_nothing() 
         let since = Stopwatch::start();
         let mut cuts = 0;
         while cuts < CUTS {
-            cuts += server.sql(&name, &cut).trim().parse::<usize>().expect("a count");
+            cuts += server
+                .sql(&name, &cut)
+                .trim()
+                .parse::<usize>()
+                .expect("a count");
             assert!(since.elapsed() < PATIENCE, "only {cuts} were cut");
         }
     });
@@ -93,7 +97,10 @@ fn a_promoted_replica_has_all_that_was_acknowledged_and_every_node_goes_on_with_
     let url = primary.database();
     let replica = primary.standby();
     // Nothing is acknowledged that the replica does not have.
-    primary.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+    primary.sql(
+        "postgres",
+        "ALTER SYSTEM SET synchronous_standby_names = '*'",
+    );
     primary.sql("postgres", "SELECT pg_reload_conf()");
     let since = Stopwatch::start();
     let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";

@@ -53,7 +53,10 @@ impl PostgresServer {
     /// Starts a server that listens on these addresses too, for the 24-bit networks around them.
     pub fn start_on(addresses: &[&str]) -> Self {
         let mut server = Self::in_a_new_directory();
-        server.addresses = addresses.iter().map(|&address| address.to_owned()).collect();
+        server.addresses = addresses
+            .iter()
+            .map(|&address| address.to_owned())
+            .collect();
         let password = server.directory.join("password");
         std::fs::write(&password, PASSWORD).unwrap();
         let (password, data) = (
