@@ -161,8 +161,8 @@ fn every_metric_is_in_the_table() {
 #[test]
 fn every_test_that_a_page_of_promises_names_exists() {
     for (page, fewest) in [("docs/threat-model.md", 30), ("docs/reliability.md", 11)] {
-        let text = read(page);
-        let named = text.split('`').filter(|text| text.contains(".rs::"));
+        let promises = read(page);
+        let named = promises.split('`').filter(|text| text.contains(".rs::"));
         let mut checked = 0;
         for name in named {
             let (path, test) = name.split_once("::").expect("a file and a function");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::cluster::{Cluster, Node, PROMISE, Plan};
+use super::cluster::{Cluster, Node, PROMISE, Plan, at_last};
 use crate::postgres_server::PostgresServer;
 use crate::support::{Response, Stopwatch};
 
@@ -33,12 +33,12 @@ fn nodes_whose_clocks_differ_by_half_a_minute_agree_on_what_is_good_and_what_is_
             a_session_ends_everywhere(&cluster, one, other);
         }
     });
-    cluster.is_whole();
+    cluster.must_be_whole();
 }
 
 /// What one node makes the other honours, and what the other ends the one refuses.
 fn a_key_and_its_token_end_everywhere(cluster: &Cluster, one: &Node, other: &Node) {
-    let key = cluster.at_last(|| cluster.create(one));
+    let key = at_last(|| cluster.create(one));
     other.comes_to_answer(&key, 200);
     let exchange = one.server.post("/api/auth/token").api_key(&key.api_key);
     let token = exchange.send().expect(200).json()["token"].clone();
@@ -46,7 +46,7 @@ fn a_key_and_its_token_end_everywhere(cluster: &Cluster, one: &Node, other: &Nod
     let verify = |node: &Node| node.server.get("/api/auth/verify").bearer(token).send();
     verify(one).expect(200);
     verify(other).expect(200);
-    cluster.at_last(|| cluster.revoke(other, &key).then_some(()));
+    at_last(|| cluster.revoke(other, &key).then_some(()));
     assert!(one.comes_to_answer(&key, 401) < PROMISE);
     verify(one).expect(401);
     verify(other).expect(401);

@@ -175,19 +175,6 @@ impl Cluster {
         true
     }
 
-    /// Tries a change until it is acknowledged.
-    #[track_caller]
-    pub fn at_last<T>(&self, mut change: impl FnMut() -> Option<T>) -> T {
-        let since = Stopwatch::start();
-        loop {
-            if let Some(done) = change() {
-                return done;
-            }
-            assert!(since.elapsed() < PATIENCE, "never acknowledged");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
     /// What a node answers to a change, if it acknowledges it.
     fn change(&self, node: &Node, path: &str, body: &Value) -> Option<Value> {
         let post = |server: &Server| {
@@ -241,7 +228,7 @@ impl Cluster {
     fn works_for_a_while(&self) {
         let count = || self.told.lock().expect("what was told").len();
         let enough = count() + 10 * self.nodes.len();
-        self.at_last(|| (count() >= enough).then_some(()));
+        at_last(|| (count() >= enough).then_some(()));
     }
 
     fn change_keys(&self, node: &Node, is_over: &AtomicBool) {
@@ -300,8 +287,8 @@ impl Cluster {
                 let answer = server.get("/readyz").try_send();
                 answer.is_some_and(|answer| answer.status == 200)
             };
-            self.at_last(|| self.create(node));
-            self.at_last(|| node.here(is_ready).then_some(()));
+            at_last(|| self.create(node));
+            at_last(|| node.here(is_ready).then_some(()));
             node.comes_to_answer(&self.admin, 200);
         }
         println!("came back in {:?}", since.elapsed());
@@ -309,7 +296,7 @@ impl Cluster {
 
     /// Checks that everything acknowledged is there, that nodes agree on it, and that the audit log is
     /// whole and tells of all of it. Ends the nodes.
-    pub fn is_whole(mut self) {
+    pub fn must_be_whole(mut self) {
         let told = std::mem::take(&mut *self.told.lock().expect("what was told"));
         let revoked = std::mem::take(&mut *self.revoked.lock().expect("what was revoked"));
         println!(
@@ -394,6 +381,19 @@ impl Cluster {
         let mut command = node.home.command(arguments);
         join(&mut command, &node.plan, &self.master_key);
         node.here(|_| Ran::with_input(&mut command, input))
+    }
+}
+
+/// Tries a change until it is acknowledged.
+#[track_caller]
+pub fn at_last<T>(mut change: impl FnMut() -> Option<T>) -> T {
+    let since = Stopwatch::start();
+    loop {
+        if let Some(done) = change() {
+            return done;
+        }
+        assert!(since.elapsed() < PATIENCE, "never acknowledged");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::cluster::{Cluster, PROMISE};
+use super::cluster::{Cluster, PROMISE, at_last};
 use super::outages::database_in;
 use crate::postgres_server::PostgresServer;
 
@@ -31,13 +31,13 @@ fn a_disk_too_slow_for_changes_refuses_them_and_keys_are_honoured_all_the_same()
         let before = cluster.refused();
         server.sql(&name, "UPDATE slowness SET seconds = 60");
         // The statement is ended after ten seconds, those that wait for it sooner.
-        cluster.at_last(|| (cluster.refused() >= before + 3).then_some(()));
+        at_last(|| (cluster.refused() >= before + 3).then_some(()));
         for node in &cluster.nodes {
             assert_eq!(node.asked(&cluster.admin), Some(200));
         }
         server.sql(&name, "UPDATE slowness SET seconds = 0");
     });
-    cluster.is_whole();
+    cluster.must_be_whole();
 }
 
 #[test]
@@ -55,14 +55,14 @@ fn a_full_disk_refuses_changes_loses_none_and_is_written_again_once_there_is_roo
     cluster.under_load(|| {
         let before = cluster.refused();
         disk.fill();
-        cluster.at_last(|| (cluster.refused() >= before + 3).then_some(()));
+        at_last(|| (cluster.refused() >= before + 3).then_some(()));
         std::thread::sleep(PROMISE);
         for node in &cluster.nodes {
             assert_eq!(node.asked(&cluster.admin), Some(200));
         }
         disk.make_room();
     });
-    cluster.is_whole();
+    cluster.must_be_whole();
 }
 
 /// A file system of a few megabytes.

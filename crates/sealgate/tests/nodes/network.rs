@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cluster::{Cluster, PROMISE, Plan};
+use super::cluster::{Cluster, PROMISE, Plan, at_last};
 use super::namespace::Namespace;
 use crate::postgres_server::PostgresServer;
 
@@ -24,13 +24,13 @@ fn nodes_that_are_cut_off_honour_nothing_revoked_and_lose_nothing_acknowledged()
         ..Plan::of(&url.replace("127.0.0.1", address))
     });
     let cluster = Cluster::start_as(plans.collect());
-    let key = cluster.at_last(|| cluster.create(&cluster.nodes[0]));
+    let key = at_last(|| cluster.create(&cluster.nodes[0]));
     cluster.nodes[1].comes_to_answer(&key, 200);
 
     cluster.under_load(|| {
         middle.pull_out(1);
         // Where the lock of the log was held there, it takes a while.
-        cluster.at_last(|| cluster.revoke(&cluster.nodes[0], &key).then_some(()));
+        at_last(|| cluster.revoke(&cluster.nodes[0], &key).then_some(()));
         std::thread::sleep(PROMISE);
         assert_eq!(cluster.nodes[1].asked(&key), Some(503));
         cluster.nodes[0].comes_to_answer(&key, 401);
@@ -41,6 +41,6 @@ fn nodes_that_are_cut_off_honour_nothing_revoked_and_lose_nothing_acknowledged()
         cluster.nodes[1].comes_to_answer(&key, 401);
         middle.put_back(0);
     });
-    cluster.is_whole();
+    cluster.must_be_whole();
     middle.within(|| drop(database));
 }

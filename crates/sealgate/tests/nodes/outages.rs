@@ -17,7 +17,7 @@ fn a_stopped_database_loses_nothing_acknowledged_and_lets_nobody_pass() {
         database.resume_service();
     });
     assert!(cluster.refused() > 0, "there was hardly any load");
-    cluster.is_whole();
+    cluster.must_be_whole();
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_database_that_restarts_again_and_again_loses_nothing_acknowledged() {
             std::thread::sleep(Duration::from_millis(500));
         }
     });
-    cluster.is_whole();
+    cluster.must_be_whole();
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_database_without_a_free_connection_lets_nobody_pass_until_it_has_one() {
         refused.failure(1, "the database has no connection left");
         server.sql("postgres", "ALTER ROLE one_of_many CONNECTION LIMIT -1");
     });
-    cluster.is_whole();
+    cluster.must_be_whole();
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn connections_cut_in_the_middle_of_transactions_leave_all_of_each_or_nothing() 
             assert!(since.elapsed() < PATIENCE, "only {cuts} were cut");
         }
     });
-    cluster.is_whole();
+    cluster.must_be_whole();
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_promoted_replica_has_all_that_was_acknowledged_and_every_node_goes_on_with_
         primary.stop_service();
         replica.promote();
     });
-    cluster.is_whole();
+    cluster.must_be_whole();
 }
 
 pub fn database_in(url: &str) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::cluster::{Cluster, PROMISE};
+use super::cluster::{Cluster, PROMISE, at_last};
 use crate::postgres_server::PostgresServer;
 
 #[test]
@@ -16,12 +16,12 @@ fn a_paused_node_answers_nothing_with_yes_that_was_revoked_meanwhile() {
             let [first, paused, last] = &*cluster.nodes else {
                 panic!("three nodes");
             };
-            let key = cluster.at_last(|| cluster.create(first));
+            let key = at_last(|| cluster.create(first));
             paused.comes_to_answer(&key, 200);
             last.comes_to_answer(&key, 200);
             paused.server.signal(Signal::STOP);
             // Where it held the lock of the log, that takes a while.
-            cluster.at_last(|| cluster.revoke(first, &key).then_some(()));
+            at_last(|| cluster.revoke(first, &key).then_some(()));
             assert!(last.comes_to_answer(&key, 401) < PROMISE);
             std::thread::sleep(PROMISE + Duration::from_millis(200));
             std::thread::scope(|scope| {
@@ -37,5 +37,5 @@ fn a_paused_node_answers_nothing_with_yes_that_was_revoked_meanwhile() {
             paused.comes_to_answer(&key, 401);
         }
     });
-    cluster.is_whole();
+    cluster.must_be_whole();
 }
