@@ -384,7 +384,7 @@ impl Cluster {
     }
 }
 
-/// Tries a change until it is acknowledged.
+/// Tries something until it comes to something.
 #[track_caller]
 pub fn at_last<T>(mut change: impl FnMut() -> Option<T>) -> T {
     let since = Stopwatch::start();
@@ -392,7 +392,7 @@ pub fn at_last<T>(mut change: impl FnMut() -> Option<T>) -> T {
         if let Some(done) = change() {
             return done;
         }
-        assert!(since.elapsed() < PATIENCE, "never acknowledged");
+        assert!(since.elapsed() < PATIENCE, "it never came to anything");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
