@@ -22,6 +22,7 @@ mod logs;
 mod master_key;
 mod moving;
 mod named_test;
+mod nodes;
 mod policy;
 mod postgres;
 #[path = "../../store/tests/support/postgres_server.rs"]

@@ -9,6 +9,8 @@
 #![allow(dead_code, reason = "each test program uses another part")]
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -21,13 +23,15 @@ const USER: &str = "sealgate";
 pub const PASSWORD: &str = "correct-horse-battery";
 
 /// What a server is told besides its port: quick to start, and with room for many tests at once.
-const SETTINGS: &str = "-c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200 \
+const SETTINGS: &str = "-c fsync=off -c max_connections=200 \
     -c shared_buffers=64MB -c wal_level=replica -c max_wal_senders=4 -c hot_standby=on";
 
 /// A server.
 pub struct PostgresServer {
     directory: PathBuf,
     port: u16,
+    /// Where it listens, besides the loopback interface.
+    addresses: Vec<String>,
     databases: AtomicU32,
     /// Ends the server and removes its directory when its standard input is closed, which also happens
     /// when this process ends in whatever way.
@@ -43,7 +47,16 @@ impl PostgresServer {
 
     /// Starts a server of its own.
     pub fn start() -> Self {
-        let server = Self::in_a_new_directory();
+        Self::start_on(&[])
+    }
+
+    /// Starts a server that listens on these addresses too, for the 24-bit networks around them.
+    pub fn start_on(addresses: &[&str]) -> Self {
+        let mut server = Self::in_a_new_directory();
+        server.addresses = addresses
+            .iter()
+            .map(|&address| address.to_owned())
+            .collect();
         let password = server.directory.join("password");
         std::fs::write(&password, PASSWORD).unwrap();
         let (password, data) = (
@@ -58,6 +71,7 @@ impl PostgresServer {
             arguments.extend(["--locale-provider=icu", "--icu-locale=en-US"]);
         }
         server.run("initdb", &arguments);
+        server.let_in_from(addresses);
         server.resume_service();
         server
     }
@@ -131,15 +145,30 @@ impl PostgresServer {
     pub fn resume_service(&self) {
         let log = self.directory.join("log");
         let options = format!(
-            "-p {} -c unix_socket_directories={} {SETTINGS}",
+            "-p {} -c unix_socket_directories={} -c listen_addresses={} {SETTINGS}",
             self.port,
-            self.directory.display()
+            self.directory.display(),
+            ["127.0.0.1"]
+                .into_iter()
+                .chain(self.addresses.iter().map(String::as_str))
+                .collect::<Vec<_>>()
+                .join(",")
         );
         self.control(&[
             "start",
             &format!("--log={}", log.display()),
             &format!("--options={options}"),
         ]);
+    }
+
+    fn let_in_from(&self, addresses: &[&str]) {
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(self.data().join("pg_hba.conf"))
+            .unwrap();
+        for address in addresses {
+            writeln!(file, "host all all {address}/24 scram-sha-256").unwrap();
+        }
     }
 
     /// Stops the server's processes where they are: it takes connections, and says nothing.
@@ -220,6 +249,7 @@ impl PostgresServer {
         let mut server = Self {
             directory,
             port,
+            addresses: Vec::new(),
             databases: AtomicU32::new(0),
             keeper: None,
         };

@@ -1,0 +1,178 @@
+#!/usr/bin/env bash
+# How long after a node has acknowledged a revoke others on the same PostgreSQL refuse the key: three
+# processes of the server on this machine, all of them under load. Prints the distribution, and ends
+# non-zero when any revoke took longer than a second to count anywhere.
+#
+#   bench/revoke.sh [REVOKES]      # 1000 unless said; Debian's postgresql, wrk, python3; two minutes
+#
+#   --binary FILE       the program to measure, in place of building it
+#   --connections N     of the load on each node; 8 unless said
+set -euo pipefail
+called_from=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# In milliseconds.
+readonly limit=1000
+readonly nodes=3
+# For anything that has no limit of its own, in seconds.
+readonly patience=60
+readonly password=correct-horse-battery
+
+revokes=1000
+connections=8
+binary=
+
+folder=$(mktemp -d)
+postgres=
+port=
+pids=()
+loads=()
+urls=()
+
+main() {
+    read_arguments "$@"
+    if [[ -z $binary ]]; then
+        cargo build --release --quiet --locked --package sealgate
+        binary=$PWD/target/release/sealgate
+    fi
+    start_postgres
+    make_keys
+    local node
+    for ((node = 0; node < nodes; node++)); do
+        start_node "$node"
+    done
+    start_load
+    echo "$(nproc) cores, $(psql_version), $nodes nodes, $connections connections of wrk on each"
+    python3 bench/revoke/measure.py --limit "$limit" --admin "$folder/admin" --keys "$folder/keys" \
+        "${urls[@]}" || fail "the promise is not kept"
+    for ((node = 0; node < nodes; node++)); do
+        kill -INT "${loads[node]}" || fail "wrk ended early: $(tail -n 3 "$folder/load-$node")"
+        wait "${loads[node]}" || true
+        echo "load on node $((node + 1)): $(grep Requests/sec "$folder/load-$node")"
+    done
+    sealgate logs --verify --quiet >/dev/null || fail "the audit log is not whole"
+}
+
+read_arguments() {
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            --binary)
+                binary=$(cd "$called_from" && realpath "${2:-}") || usage
+                shift
+                ;;
+            --connections)
+                [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage
+                connections=$2
+                shift
+                ;;
+            *)
+                [[ $1 =~ ^[1-9][0-9]*$ ]] || usage
+                revokes=$1
+                ;;
+        esac
+        shift
+    done
+}
+
+usage() {
+    echo "usage: bench/revoke.sh [REVOKES] [--binary FILE] [--connections N]" >&2
+    exit 2
+}
+
+# PostgreSQL, as a user who is not root, and as durable as it comes.
+
+start_postgres() {
+    local programs
+    programs=$(compgen -G "/usr/lib/postgresql/*/bin" | sort -V | tail -n 1) ||
+        fail "PostgreSQL is missing: apt-get install postgresql"
+    postgres=$programs
+    chmod 755 "$folder"
+    mkdir "$folder/postgres"
+    echo "$password" >"$folder/password"
+    chmod 644 "$folder/password"
+    if [[ $EUID -eq 0 ]]; then
+        chown postgres "$folder/postgres"
+    fi
+    port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    as_postgres "$postgres/initdb" --auth=scram-sha-256 --username=sealgate --encoding=UTF8 \
+        --pwfile="$folder/password" --pgdata="$folder/postgres/data" >"$folder/initdb.log" 2>&1 ||
+        fail "initdb failed: $(tail -n 3 "$folder/initdb.log")"
+    as_postgres "$postgres/pg_ctl" start --silent --wait --pgdata="$folder/postgres/data" \
+        --log="$folder/postgres/log" --options="-p $port -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories=$folder/postgres" || fail "PostgreSQL did not start"
+    export SEALGATE_DATABASE_URL=postgres://sealgate:$password@127.0.0.1:$port/sealgate
+    PGPASSWORD=$password "$postgres/createdb" -h 127.0.0.1 -p "$port" -U sealgate sealgate
+    openssl rand -hex 32 >"$folder/master.key"
+    chmod 600 "$folder/master.key"
+    export SEALGATE_MASTER_KEY_FILE=$folder/master.key
+}
+
+as_postgres() {
+    if [[ $EUID -eq 0 ]]; then
+        (cd / && setpriv --reuid=postgres --regid=postgres --clear-groups "$@")
+    else
+        "$@"
+    fi
+}
+
+psql_version() {
+    "$postgres/postgres" --version
+}
+
+sealgate() {
+    "$binary" --data-dir "$folder" "$@"
+}
+
+make_keys() {
+    sealgate --quiet create --name Admin --admin >"$folder/admin"
+    sealgate --quiet create --name Load >"$folder/load-key"
+    seq "$revokes" | sed 's/.*/{"name":"Client &"}/' |
+        sealgate create --from - >"$folder/keys" 2>"$folder/log"
+}
+
+start_node() {
+    local log=$folder/node-$1 url deadline=$((SECONDS + patience))
+    "$binary" --data-dir "$folder" serve --listen 127.0.0.1:0 2>"$log" &
+    pids+=($!)
+    until url=$(grep -om1 'http://127.0.0.1:[0-9]*' "$log") && curl -sfo /dev/null "$url/readyz"; do
+        kill -0 "${pids[-1]}" 2>/dev/null || fail "a node ended: $(tail -n 5 "$log")"
+        ((SECONDS < deadline)) || fail "after $patience s a node was not ready"
+        sleep 0.05
+    done
+    urls+=("$url")
+}
+
+# Goes on until it is ended, and prints its figures then.
+start_load() {
+    local node key
+    key=$(cat "$folder/load-key")
+    for ((node = 0; node < nodes; node++)); do
+        wrk --threads 1 --connections "$connections" --duration 3600s \
+            --header "X-API-Key: $key" "${urls[node]}/api/auth/verify" >"$folder/load-$node" 2>&1 &
+        loads+=($!)
+    done
+    pids+=("${loads[@]}")
+    sleep 1
+}
+
+clean_up() {
+    local process
+    for process in "${pids[@]}"; do
+        kill "$process" 2>/dev/null || true
+        wait "$process" 2>/dev/null || true
+    done
+    if [[ -e $folder/postgres/data/postmaster.pid ]]; then
+        as_postgres "$postgres/pg_ctl" stop --silent --mode=fast --pgdata="$folder/postgres/data" || true
+    fi
+    rm -rf "$folder"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+fail() {
+    echo "bench/revoke.sh: $1" >&2
+    exit 1
+}
+
+main "$@"
