@@ -103,6 +103,25 @@ async fn what_fails_is_done_once_the_store_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_not_confirmed_is_counted_once_at_most_and_refusals_are_recorded_once_at_least() {
+    let store = Arc::new(StubStore::default());
+    let upkeep = Upkeep::start(Arc::clone(&store)).await;
+    store.confirms_nothing.store(true, Ordering::Relaxed);
+    upkeep.refuse();
+    let (route, origin) = ("GET /".into(), Origin::default());
+    let served = upkeep
+        .authority
+        .served(KeyId(uuid::Uuid::nil()), &route, &origin, 200);
+    served.await.unwrap();
+    sleep(Duration::from_secs(20)).await;
+    store.confirms_nothing.store(false, Ordering::Relaxed);
+
+    let store = upkeep.end().await;
+    assert_eq!(store.uses.load(Ordering::Relaxed), 1);
+    assert!(store.events.load(Ordering::Relaxed) > 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_chore_that_panics_is_done_again() {
     let store = Arc::new(StubStore::default());
     store.feed_panics_once.store(true, Ordering::Relaxed);
@@ -170,6 +189,8 @@ impl Upkeep {
 #[derive(Default)]
 struct StubStore {
     fails: AtomicBool,
+    /// It writes, and says that nobody knows.
+    confirms_nothing: AtomicBool,
     feed_hangs: AtomicBool,
     feed_panics_once: AtomicBool,
     syncs: AtomicUsize,
@@ -186,6 +207,9 @@ impl StubStore {
             return Err(StoreError::Unavailable("away".to_owned()));
         }
         counter.fetch_add(by, Ordering::Relaxed);
+        if self.confirms_nothing.load(Ordering::Relaxed) {
+            return Err(StoreError::Unconfirmed("away".to_owned()));
+        }
         Ok(())
     }
 

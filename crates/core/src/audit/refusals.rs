@@ -86,11 +86,20 @@ struct Source {
     key_id: Option<KeyId>,
 }
 
+/// From which others a refusal is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Apart,
+    BySource,
+    Together,
+}
+
 /// A refusal that waits, and how many it stands for.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     reason: &'static str,
     likeness: Likeness,
+    told: Told,
     event: Event,
     count: u64,
     last: Timestamp,
@@ -117,6 +126,7 @@ impl Refusals {
         waiting.add(Refusal {
             reason: sighting.reason,
             likeness,
+            told: Told::Apart,
             event: record(),
             count: 1,
             last: sighting.time,
@@ -161,11 +171,7 @@ impl Refusals {
         waiting.folded_until = None;
         for refusal in refusals {
             waiting.held.remove(&refusal.likeness);
-            let source = refusal.source();
-            match waiting.like(refusal.likeness, &source, refusal.last) {
-                Some(known) => known.absorb(refusal.count, refusal.last),
-                None => waiting.add(refusal),
-            }
+            waiting.give_back(refusal);
         }
     }
 
@@ -223,6 +229,26 @@ impl Waiting {
     fn take_folded(&mut self) -> Vec<Refusal> {
         let folded = std::mem::take(&mut self.folded);
         folded.into_values().chain(self.overflow.take()).collect()
+    }
+
+    /// Takes one back to where it was, at the cost of nothing: it was paid for.
+    fn give_back(&mut self, refusal: Refusal) {
+        let Refusal { count, last, .. } = refusal;
+        let known = match refusal.told {
+            Told::Apart => self.distinct.entry(refusal.likeness).or_insert(Refusal {
+                count: 0,
+                ..refusal
+            }),
+            Told::BySource => self.folded.entry(refusal.source()).or_insert(Refusal {
+                count: 0,
+                ..refusal
+            }),
+            Told::Together => self.overflow.get_or_insert(Refusal {
+                count: 0,
+                ..refusal
+            }),
+        };
+        known.absorb(count, last);
     }
 
     fn add(&mut self, refusal: Refusal) {
@@ -322,12 +348,14 @@ impl Refusal {
             request_id: None,
             ..self.event
         };
+        self.told = Told::BySource;
         self
     }
 
     /// One record for all that found no place: how many, not whose.
     fn overflowing(self) -> Self {
         let mut folded = self.folded();
+        folded.told = Told::Together;
         folded.event.key_id = None;
         folded.event.address = None;
         "anonymous".clone_into(&mut folded.event.actor);
@@ -486,6 +514,20 @@ mod tests {
             written += refusals.drain(now.plus_millis(step * 250)).len();
         }
         assert_eq!(written, OF_ONE_SOURCE as usize + 3);
+    }
+
+    #[test]
+    fn what_is_given_back_again_and_again_stays_told_apart() {
+        let (refusals, now) = (none(), Timestamp::from_millis(0));
+        for path in ["/a", "/b"] {
+            add(&refusals, "unknown_key", refusal([127, 0, 0, 1], path));
+        }
+        for _ in 0..1_000 {
+            refusals.restore(refusals.drain(now));
+        }
+        let drained = refusals.drain(now);
+        assert!(drained.iter().all(|refusal| refusal.event.path.is_some()));
+        assert_eq!((drained.len(), total(&drained)), (2, 2));
     }
 
     #[test]

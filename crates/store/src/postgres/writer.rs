@@ -4,14 +4,14 @@
 //! ([`Head`]), once for a batch, until the transaction ends. So both have one order among all processes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sealgate_core::audit::Chain;
 use sealgate_core::random::Random;
 use sealgate_core::store::{Change, Commit, StoreError};
 use sealgate_core::tally::Counted;
 use sqlx::postgres::PgConnection;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::{self, PostgresOptions};
 use super::error::{Fault, NOT_A_STATEMENT, NOT_SUPPORTED, code};
@@ -181,6 +181,10 @@ impl Pen {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a lock is held; nothing that is written depends on it"
+    )]
     async fn append(
         &self,
         connection: &mut PgConnection,

@@ -28,7 +28,7 @@ async fn impatient(url: &str) -> Postgres {
     with_patience(url, LITTLE).await
 }
 
-async fn with_patience(url: &str, patience: Duration) -> Postgres {
+pub async fn with_patience(url: &str, patience: Duration) -> Postgres {
     let options = PostgresOptions::parse(url).unwrap();
     let options = options.with_patience(patience);
     let clock = Arc::new(ManualClock::at(BIRTH));
@@ -218,7 +218,10 @@ async fn a_commit_whose_end_is_not_confirmed_is_no_success_and_is_not_made_twice
     let store = open(&through, true, &master()).await.unwrap();
     cuts.store(true, Ordering::SeqCst);
     let outcome = try_commit(&store, [insert(&key(1))]).await;
-    is_unavailable(outcome, "not known whether this was written");
+    assert!(
+        matches!(outcome, Err(StoreError::Unconfirmed(_))),
+        "{outcome:?}"
+    );
     cuts.store(false, Ordering::SeqCst);
     // Here it was.
     let written = async {
@@ -230,6 +233,34 @@ async fn a_commit_whose_end_is_not_confirmed_is_no_success_and_is_not_made_twice
     let again = try_commit(&store, [insert(&key(1))]).await;
     assert_eq!(again, Err(StoreError::Conflict));
     assert_eq!(assert_whole(&store).await, 1 + 1);
+}
+
+#[tokio::test]
+async fn a_commit_whose_end_waits_for_a_standby_too_long_is_not_confirmed() {
+    let server = PostgresServer::start();
+    let store = impatient(&server.database()).await;
+    commit(&store, [insert(&key(1))]).await;
+    let set = |standbys: &str| {
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{standbys}'");
+        server.sql("postgres", &set);
+        server.sql("postgres", "SELECT pg_reload_conf()");
+    };
+    set("nobody");
+    // The server's process reads it between two statements, once it was told.
+    sleep(Duration::from_millis(500)).await;
+    let outcome = try_commit(&store, [insert(&key(2))]).await;
+    assert!(
+        matches!(outcome, Err(StoreError::Unconfirmed(_))),
+        "{outcome:?}"
+    );
+    set("");
+    let written = async {
+        while store.key(key(2).id).await.unwrap().is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, written).await.unwrap();
+    assert_eq!(assert_whole(&store).await, 1 + 2);
 }
 
 /// A proxy before a server; while it `cuts`, it ends a connection once a commit was handed over, before

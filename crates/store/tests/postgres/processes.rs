@@ -7,12 +7,15 @@ use std::time::Duration;
 use sealgate_core::master::MasterKey;
 use sealgate_core::secret::Secret;
 use sealgate_core::store::{FeedPosition, Store, StoreError};
-use tokio::time::timeout;
+use sqlx::Connection as _;
+use tokio::time::{sleep, timeout};
 
 use crate::conformance::keys::SCHEMA;
 use crate::conformance::log::assert_whole;
 use crate::conformance::records::{counted, first_minute, insert, key};
 use crate::conformance::{change, master};
+use crate::outages::with_patience;
+use crate::postgres_server::PostgresServer;
 use crate::{Place, commit, is_unavailable, is_unreadable, open};
 
 /// How long anything may take before the test fails.
@@ -260,4 +263,72 @@ async fn a_row_changed_behind_the_stores_back_is_refused_and_the_others_are_read
     place.tamper("UPDATE audit_head SET hash = seal").await;
     let refused = crate::try_commit(&store, [insert(&key(4))]).await;
     is_unreadable(refused, "the audit log was altered");
+}
+
+#[tokio::test]
+async fn a_process_with_much_to_write_lets_others_write_meanwhile() {
+    let place = Place::new();
+    let store = Arc::new(place.open().await);
+    place
+        .tamper(
+            "CREATE TABLE seen (transaction bigint); \
+             CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM pg_sleep(0.12); INSERT INTO seen VALUES (txid_current()); RETURN new; END $$; \
+             CREATE TRIGGER slow BEFORE INSERT ON api_key FOR EACH ROW EXECUTE FUNCTION slow()",
+        )
+        .await;
+    let commits = (0..8).map(|number| {
+        let store = Arc::clone(&store);
+        async move { commit(&store, [insert(&key(number))]).await }
+    });
+    futures_util::future::join_all(commits).await;
+    let transactions: i64 = sqlx::query_scalar("SELECT count(DISTINCT transaction) FROM seen")
+        .fetch_one(&mut place.connect().await)
+        .await
+        .unwrap();
+    assert!(transactions >= 3, "{transactions}");
+    assert_eq!(assert_whole(&*store).await, 1 + 8);
+}
+
+#[tokio::test]
+async fn who_starts_while_another_process_changes_the_tables_waits_for_it() {
+    let place = Place::new();
+    place.open().await.close().await;
+    let mut blocker = place.connect().await;
+    let mut changing = blocker.begin().await.unwrap();
+    sqlx::query("LOCK TABLE meta IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *changing)
+        .await
+        .unwrap();
+    // The server ends each of its waits after a third of that.
+    let opening = with_patience(&place.0, Duration::from_millis(900));
+    let ending = async {
+        sleep(Duration::from_millis(1_200)).await;
+        changing.commit().await.unwrap();
+    };
+    let (store, ()) = futures_util::future::join(opening, ending).await;
+    assert_eq!(assert_whole(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_keep_every_text_is_refused() {
+    let server = PostgresServer::shared();
+    let version: u32 = server
+        .sql("postgres", "SHOW server_version_num")
+        .trim()
+        .parse()
+        .unwrap();
+    let provider = if version >= 150_000 {
+        "LOCALE_PROVIDER libc"
+    } else {
+        ""
+    };
+    server.sql(
+        "postgres",
+        &format!(
+            "CREATE DATABASE narrow ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C' {provider}"
+        ),
+    );
+    let refused = open(&server.url("narrow"), true, &master()).await;
+    is_unavailable(refused, "create one with ENCODING 'UTF8'");
 }
