@@ -74,7 +74,12 @@ pub const TABLES: &[Table] = &[
         "uses", 4, "minute" Number, "key_id" Text, "address" Text, "route" Text, "requests" Number,
         "last" Number,
     ),
-    table!("feed", 1, "sequence" Number, "kind" Text, "subject" Text),
+    Table {
+        // The mark tells a row from another that has got the same number in another copy.
+        insert: "INSERT INTO feed (sequence, kind, subject, mark) \
+                 SELECT *, cast(random() * 9007199254740992 AS bigint) FROM",
+        ..table!("feed", 1, "sequence" Number, "kind" Text, "subject" Text)
+    },
     table!(
         "audit", 1, "sequence" Number, "time" Number, "action" Text, "key_id" Text, "actor" Text,
         "address" Text, "user_agent" Text, "method" Text, "path" Text, "status" Number,
