@@ -319,7 +319,10 @@ async fn what_takes_too_long_is_a_refusal_that_envoy_cannot_overlook() {
     // A timer has a millisecond's grain, and a record can be quicker than that.
     for _ in 0..100 {
         let question = ask("GET").key(&world.admin.text);
-        let decision = question.send(&world).await;
+        // Now and then it is the reading of the question that takes longer, which is no decision.
+        let Some(decision) = question.try_send(&world).await else {
+            continue;
+        };
         if decision.status == 503 {
             assert_eq!(decision.code, 14);
             return;

@@ -133,6 +133,12 @@ impl Question {
         Decision::of(response, &self.headers)
     }
 
+    /// Asks; nothing if it is answered with an error of gRPC.
+    pub async fn try_send(&self, world: &World) -> Option<Decision> {
+        let response = try_check(world, self.message()).await.ok()?;
+        Some(Decision::of(response, &self.headers))
+    }
+
     /// Asks; gives the status that the client gets from Envoy, 200 if the request is let through.
     pub async fn status(&self, world: &World) -> u32 {
         self.send(world).await.status
