@@ -57,9 +57,9 @@ pub struct Keyring {
     by_prefix: [RwLock<HashTable<Address>>; SHARDS],
     profiles: Mutex<HashSet<Arc<Profile>>>,
     /// Keys by the fingerprints of what was presented, where one prefix alone leads; locked last.
-    presented: Recent,
-    /// Keys by their identifiers; locked last.
-    named: Recent,
+    presented: Recent<Held>,
+    /// Keys by their identifiers, with the secrets of their access tokens; locked last.
+    named: Recent<(Held, Secret<32>)>,
     /// Locked after the slots of the key that it is about.
     ended: Mutex<Ended>,
 }
@@ -252,7 +252,7 @@ impl Keyring {
     #[must_use]
     pub fn look_up(&self, key: &PresentedKey<'_>, hasher: &KeyHasher) -> Lookup {
         let (hash, print) = (hash_prefix(key.prefix()), hasher.fingerprint(key));
-        if let Some(held) = self.presented.find(hash, print) {
+        if let Some(held) = self.presented.find(hash, print, Held::clone) {
             return Lookup::Found(held);
         }
         let (mut found, mut other) = (None::<Held>, None);
@@ -277,7 +277,7 @@ impl Keyring {
                     if candidates == 1 {
                         // Before the locks are given back: neither has the row changed since, nor
                         // has another key come to share the prefix.
-                        self.presented.put(hash, print, &held);
+                        self.presented.put(hash, print, held.clone());
                     }
                     found = Some(held);
                 }
@@ -290,29 +290,30 @@ impl Keyring {
         }
     }
 
-    /// A key by its identifier, and what `read` makes of the secret of its access tokens.
-    pub fn with_token_secret<T>(
-        &self,
-        id: KeyId,
-        read_secret: impl FnOnce(&Secret<32>) -> T,
-    ) -> Option<(Held, T)> {
-        let slots = read(&self.slots[shard_of(hash_id(id.0))]);
-        let slot = slots.at(slots.place_of(id.0)?);
-        Some((slot.held(), read_secret(&slot.token_secret)))
-    }
-
     /// A key by its identifier.
     #[must_use]
     pub fn held(&self, id: KeyId) -> Option<Held> {
+        self.named(id, |(held, _)| held.clone())
+    }
+
+    /// A key by its identifier, with the secret of its access tokens.
+    #[must_use]
+    pub fn held_with_token_secret(&self, id: KeyId) -> Option<(Held, Secret<32>)> {
+        self.named(id, Clone::clone)
+    }
+
+    fn named<T>(&self, id: KeyId, take: impl Fn(&(Held, Secret<32>)) -> T) -> Option<T> {
         let (hash, name) = (hash_id(id.0), id.0.as_u128());
-        if let Some(held) = self.named.find(hash, name) {
-            return Some(held);
+        if let Some(taken) = self.named.find(hash, name, &take) {
+            return Some(taken);
         }
         let slots = read(&self.slots[shard_of(hash)]);
-        let held = slots.at(slots.place_of(id.0)?).held();
+        let slot = slots.at(slots.place_of(id.0)?);
+        let copy = (slot.held(), slot.token_secret.clone());
+        let taken = take(&copy);
         // Before the lock is given back: nobody can have changed it since.
-        self.named.put(hash, name, &held);
-        Some(held)
+        self.named.put(hash, name, copy);
+        Some(taken)
     }
 
     /// How many keys there are.
@@ -452,7 +453,7 @@ mod tests {
             assert!(
                 matches!(look_up(&ring, text), Lookup::Found(held) if held.key_id == record.id)
             );
-            let (_, secret) = ring.with_token_secret(record.id, Secret::clone).unwrap();
+            let (_, secret) = ring.held_with_token_secret(record.id).unwrap();
             assert_eq!(secret, record.token_secret);
         }
         assert!(matches!(look_up(&ring, &key(&random).1), Lookup::Unknown));

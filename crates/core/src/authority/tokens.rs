@@ -105,16 +105,14 @@ impl Authority {
         caller: &Caller,
         now: Timestamp,
     ) -> Result<Grant, Error> {
-        let granted = self.ring.with_token_secret(terms.key_id, |secret| {
-            if terms.auth_time + self.settings.token_max_seconds <= now.as_seconds() {
-                return Err(identity
-                    .denied(Reason::InvalidToken("lifetime_over"))
-                    .into());
-            }
-            self.grant(terms, secret, now)
-        });
-        let (_, granted) = granted.ok_or(Error::NotFound("key"))?;
-        let (grant, jti) = granted?;
+        let held = self.ring.held_with_token_secret(terms.key_id);
+        let (_, secret) = held.ok_or(Error::NotFound("key"))?;
+        if terms.auth_time + self.settings.token_max_seconds <= now.as_seconds() {
+            return Err(identity
+                .denied(Reason::InvalidToken("lifetime_over"))
+                .into());
+        }
+        let (grant, jti) = self.grant(terms, &secret, now)?;
         let event = caller.event(now, action, Some(terms.key_id)).with_details([
             ("jti", Value::from(jti.to_string())),
             ("expires_in", Value::from(grant.expires_in)),

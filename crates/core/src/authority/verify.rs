@@ -352,9 +352,13 @@ impl Authority {
         let key_id = KeyId(untrusted.claimed_key_id());
         let policy = Policy::new(&self.settings.issuer);
         let (held, result) = match untrusted.signer() {
-            Signer::KeySecret => self.ring.with_token_secret(key_id, |secret| {
-                untrusted.verify_hs256(secret.expose(), &policy, now.as_seconds())
-            }),
+            Signer::KeySecret => self
+                .ring
+                .held_with_token_secret(key_id)
+                .map(|(held, secret)| {
+                    let result = untrusted.verify_hs256(secret.expose(), &policy, now.as_seconds());
+                    (held, result)
+                }),
             Signer::Server { kid, .. } => {
                 let signer = self.token_verifier(kid, now).ok_or(Denied {
                     reason: Reason::InvalidToken("unknown_signing_key"),

@@ -6,38 +6,35 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use super::Held;
-
-/// Sets of entries, a power of two: with two of 64 bytes in each, half a megabyte.
+/// Sets of entries, a power of two: with two of some 100 bytes in each, under a megabyte.
 const SETS: usize = 4_096;
 /// So many sets share a lock.
 const SHARED: usize = 32;
 
-/// One of the many things a set could be about, and the key that it led to.
-type Entry = Option<(u128, Held)>;
-type Set = [Entry; 2];
+/// Two of the many things a set could be about, and what is copied of the key that each led to.
+type Set<T> = [Option<(u128, T)>; 2];
 
-/// A cache of keys by something of 128 bits. A key is in the set that its hash leads to.
-pub(super) struct Recent(Box<[RwLock<[Set; SHARED]>]>);
+/// A cache of copies by something of 128 bits. A copy is in the set that its hash leads to.
+pub(super) struct Recent<T>(Box<[RwLock<[Set<T>; SHARED]>]>);
 
-impl Default for Recent {
+impl<T> Default for Recent<T> {
     fn default() -> Self {
         let sets = || RwLock::new(std::array::from_fn(|_| Set::default()));
         Self((0..SETS / SHARED).map(|_| sets()).collect())
     }
 }
 
-impl Recent {
-    /// The key, if it is here.
-    pub fn find(&self, hash: u64, name: u128) -> Option<Held> {
+impl<T> Recent<T> {
+    /// What `read` makes of the copy, if it is here.
+    pub fn find<R>(&self, hash: u64, name: u128, read: impl FnOnce(&T) -> R) -> Option<R> {
         let (sets, place) = self.place(hash);
         let sets = sets.read().unwrap_or_else(PoisonError::into_inner);
         let found = sets[place].iter().flatten().find(|entry| entry.0 == name);
-        found.map(|(_, held)| held.clone())
+        found.map(|(_, copy)| read(copy))
     }
 
-    /// Takes a key in, in place of another if there is no room.
-    pub fn put(&self, hash: u64, name: u128, held: &Held) {
+    /// Takes a copy in, in place of another if there is no room.
+    pub fn put(&self, hash: u64, name: u128, copy: T) {
         let (sets, place) = self.place(hash);
         let mut sets = sets.write().unwrap_or_else(PoisonError::into_inner);
         let [first, second] = &mut sets[place];
@@ -45,7 +42,7 @@ impl Recent {
         if first.is_some() {
             *second = first.take();
         }
-        *first = Some((name, held.clone()));
+        *first = Some((name, copy));
     }
 
     /// Forgets what a hash leads to.
@@ -62,7 +59,7 @@ impl Recent {
         }
     }
 
-    fn place(&self, hash: u64) -> (&RwLock<[Set; SHARED]>, usize) {
+    fn place(&self, hash: u64) -> (&RwLock<[Set<T>; SHARED]>, usize) {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the lowest bits are all that is needed"

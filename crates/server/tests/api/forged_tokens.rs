@@ -18,12 +18,12 @@ fn encode(text: impl AsRef<[u8]>) -> String {
 fn sign(world: &World, key: &TestKey, header: &str, claims: &str) -> String {
     let id = KeyId(key.id.parse().unwrap());
     let signed = format!("{}.{}", encode(header), encode(claims));
-    let secret = world
+    let (_, secret) = world
         .authority
         .keyring()
-        .with_token_secret(id, |secret| *secret.expose());
-    let (_, secret) = secret.unwrap();
-    let mut mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap();
+        .held_with_token_secret(id)
+        .unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose()).unwrap();
     mac.update(signed.as_bytes());
     format!("{signed}.{}", encode(mac.finalize().into_bytes()))
 }

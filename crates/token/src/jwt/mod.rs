@@ -35,7 +35,9 @@
 //! let policy = Policy::new("sealgate");
 //! let trusted = untrusted.verify_hs256(&secret, &policy, now)?;
 //! assert_eq!(trusted.permissions(), "api:read");
-//! assert_eq!(untrusted.verify_hs256(&secret, &policy, now + 3600), Err(InvalidToken::Expired));
+//!
+//! let an_hour_later = Untrusted::parse(&token)?.verify_hs256(&secret, &policy, now + 3600);
+//! assert_eq!(an_hour_later, Err(InvalidToken::Expired));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -81,7 +81,7 @@ impl<'a> Untrusted<'a> {
     /// [`InvalidToken::BadSignature`] if another secret signed or a byte has changed, and only after
     /// that what the [`Policy`] says of the claims.
     pub fn verify_hs256(
-        &self,
+        self,
         secret: &[u8; 32],
         policy: &Policy<'_>,
         now: i64,
@@ -104,7 +104,7 @@ impl<'a> Untrusted<'a> {
     /// kind of key or another key than this, [`InvalidToken::BadSignature`] if another key signed
     /// or a byte has changed, and only after that what the [`Policy`] says of the claims.
     pub fn verify_server(
-        &self,
+        self,
         key: &VerifyingKey,
         policy: &Policy<'_>,
         now: i64,
@@ -127,7 +127,7 @@ impl<'a> Untrusted<'a> {
         self.judge(policy, now)
     }
 
-    fn judge(&self, policy: &Policy<'_>, now: i64) -> Result<TrustedClaims, InvalidToken> {
+    fn judge(self, policy: &Policy<'_>, now: i64) -> Result<TrustedClaims, InvalidToken> {
         if self.claims.issuer() != policy.issuer {
             return Err(InvalidToken::WrongIssuer);
         }
@@ -135,7 +135,7 @@ impl<'a> Untrusted<'a> {
             return Err(InvalidToken::NotYetValid);
         }
         let trusted = TrustedClaims {
-            claims: self.claims.clone(),
+            claims: self.claims,
         };
         trusted.check_time(now)?;
         Ok(trusted)
