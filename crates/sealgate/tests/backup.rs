@@ -216,6 +216,55 @@ fn each_recipient_opens_a_backup_and_nobody_else() {
 }
 
 #[test]
+fn the_age_command_opens_a_backup_and_what_it_encrypts_is_restored() {
+    let backup = Backup::new();
+    let here = backup.home.here();
+    age("age-keygen", &["--output", "identity"], &here);
+    let recipient = age("age-keygen", &["-y", "identity"], &here);
+    let recipient = recipient.trim();
+    backup
+        .home
+        .run(&["backup", "--output", "ours.age", "--recipient", recipient])
+        .success();
+    let open = [
+        "--decrypt",
+        "--identity",
+        "identity",
+        "--output",
+        "plain",
+        "ours.age",
+    ];
+    age("age", &open, &here);
+    let plain = fs::read(here.join("plain")).expect("what age wrote");
+    assert!(plain.starts_with(b"SQLite format 3\0"));
+
+    let seal = ["--recipient", recipient, "--output", "theirs.age", "plain"];
+    age("age", &seal, &here);
+    let other = backup.other_place();
+    let (input, identity) = (here.join("theirs.age"), here.join("identity"));
+    let restored = other.json(&[
+        "restore",
+        "--input",
+        path(&input),
+        "--identity-file",
+        path(&identity),
+    ]);
+    assert_eq!(restored["last"], backup.told["last"]);
+    other.run(&["logs", "--verify"]).success();
+}
+
+/// What a command of Debian's package `age` prints.
+fn age(program: &str, arguments: &[&str], here: &Path) -> String {
+    let ran = std::process::Command::new(program)
+        .args(arguments)
+        .current_dir(here)
+        .output()
+        .expect("age is installed");
+    assert!(ran.status.success(), "{ran:?}");
+    String::from_utf8(ran.stdout).expect("text")
+}
+
+#[test]
 fn a_backup_goes_through_a_pipe_both_ways() {
     let backup = Backup::new();
     let mut child = backup

@@ -12,6 +12,20 @@ use self::site::{Site, free_address, seen};
 use crate::support::{Home, Ran, Request, Response, Server, Stopwatch};
 
 const PASSWORD: &str = "correct horse battery staple";
+const RULES: &str = "\
+[[routes]]
+path = \"/status\"
+anonymous = true
+
+[[routes]]
+path = \"/admin/*\"
+permissions = \"admin:all\"
+
+[[routes]]
+path = \"/portal/*\"
+credentials = [\"key\"]
+inject = \"X-Portal-User: {subject}\"
+";
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -331,6 +345,44 @@ fn what_sealgate_decides_about_is_the_path_that_the_service_gets() {
         assert!(stopwatch.elapsed() < PATIENCE, "{:?}", refused_paths(&site));
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn behind_envoy_the_rules_of_the_policy_decide_and_add_their_headers() {
+    let home = Home::new();
+    home.write("sealgate.toml", RULES);
+    let site = Site::start_with(home, &[], &[]);
+    let reader = site.key("api:read");
+    let asked = |path: &str| Request::new(site.envoy.address, "GET", path);
+
+    let answer = asked("/status").header("X-Auth-Subject", "forged").send();
+    assert_identity(
+        &answer.expect(200),
+        ["production", "-", "anonymous", "-", "-"],
+    );
+    let keyed = |path: &str| asked(path).api_key(&reader.api_key);
+    for path in [
+        "/admin/users",
+        "/x/../admin/users",
+        "//admin/users",
+        "/%61dmin/users",
+    ] {
+        assert_stopped(&keyed(path).send().expect(403));
+    }
+    let forged = |path: &str| {
+        let request = keyed(path).header("X-Portal-User", "forged");
+        seen(&request.header("X_Portal_User", "forged").send().expect(200))
+    };
+    let portal = |lines: &[String]| -> Vec<String> {
+        let lines = lines
+            .iter()
+            .filter(|line| line.replace('_', "-").starts_with("x-portal"));
+        lines.cloned().collect()
+    };
+    let told = forged("/portal/timetable");
+    assert_eq!(portal(&told), [format!("x-portal-user: {}", reader.id)]);
+    let told = forged("/orders");
+    assert!(portal(&told).is_empty(), "{told:#?}");
 }
 
 fn refused_paths(site: &Site) -> BTreeSet<String> {

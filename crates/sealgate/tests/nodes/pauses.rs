@@ -7,12 +7,19 @@ use rustix::process::Signal;
 use super::cluster::{Cluster, PROMISE, at_last};
 use crate::postgres_server::PostgresServer;
 
+/// One is a little longer than what a node may not know of, and one is longer than all that waits for it.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(1_200),
+    Duration::from_millis(1_200),
+    Duration::from_mins(1),
+];
+
 #[test]
 fn a_paused_node_answers_nothing_with_yes_that_was_revoked_meanwhile() {
     const ASKED: usize = 8;
     let cluster = Cluster::start(&PostgresServer::shared().database());
     cluster.under_load(|| {
-        for _ in 0..3 {
+        for pause in PAUSES {
             let [first, paused, last] = &*cluster.nodes else {
                 panic!("three nodes");
             };
@@ -23,7 +30,7 @@ fn a_paused_node_answers_nothing_with_yes_that_was_revoked_meanwhile() {
             // Where it held the lock of the log, that takes a while.
             at_last(|| cluster.revoke(first, &key).then_some(()));
             assert!(last.comes_to_answer(&key, 401) < PROMISE);
-            std::thread::sleep(PROMISE + Duration::from_millis(200));
+            std::thread::sleep(pause);
             std::thread::scope(|scope| {
                 let asked = [(); ASKED].map(|()| scope.spawn(|| paused.asked(&key)));
                 // They wait in its queue for it to go on.

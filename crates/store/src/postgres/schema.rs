@@ -302,3 +302,72 @@ fn known(found: u32) -> Result<u32, Fault> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a program that is one version older does not notice: its statements name their columns.
+    fn is_expansion(statement: &str) -> bool {
+        let words: Vec<&str> = statement.split_whitespace().collect();
+        let text = words.join(" ").to_uppercase();
+        let adds_column = || {
+            text.starts_with("ALTER TABLE ")
+                && text.contains(" ADD COLUMN ")
+                && (!text.contains(" NOT NULL") || text.contains(" DEFAULT "))
+                && !text.contains(" DROP ")
+        };
+        text.starts_with("CREATE TABLE ") || text.starts_with("CREATE INDEX ") || adds_column()
+    }
+
+    fn statements(script: &str) -> impl Iterator<Item = String> {
+        let code: Vec<&str> = script
+            .lines()
+            .map(|line| line.split("--").next().unwrap_or_default())
+            .collect();
+        let code = code.join("\n");
+        let statements: Vec<String> = code
+            .split(';')
+            .map(|statement| statement.trim().to_owned())
+            .filter(|statement| !statement.is_empty())
+            .collect();
+        statements.into_iter()
+    }
+
+    #[test]
+    fn a_migration_takes_nothing_away_that_running_processes_of_the_version_before_use() {
+        for (version, script) in MIGRATIONS {
+            for statement in statements(script) {
+                assert!(
+                    is_expansion(&statement),
+                    "{version}: while nodes are upgraded one by one, older ones go on with the new tables. \
+                     Remove or change what they use in a later version: {statement}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_breaks_a_running_process_is_recognised() {
+        for good in [
+            "CREATE TABLE t (a bigint PRIMARY KEY)",
+            "create index i\n on t (a)",
+            "ALTER TABLE t ADD COLUMN b text",
+            "ALTER TABLE t ADD COLUMN b bigint NOT NULL DEFAULT 0",
+        ] {
+            assert!(is_expansion(good), "{good}");
+        }
+        for bad in [
+            "ALTER TABLE t DROP COLUMN a",
+            "ALTER TABLE t ADD COLUMN b text, DROP COLUMN a",
+            "ALTER TABLE t RENAME COLUMN a TO b",
+            "ALTER TABLE t ADD COLUMN b bigint NOT NULL",
+            "ALTER TABLE t ALTER COLUMN a TYPE text",
+            "DROP TABLE t",
+            "CREATE UNIQUE INDEX i ON t (a)",
+            "UPDATE t SET a = 1",
+        ] {
+            assert!(!is_expansion(bad), "{bad}");
+        }
+    }
+}
