@@ -37,6 +37,11 @@ pub const PROXY: Proxy = Proxy {
             ("127.0.0.1:3000", places.application.to_string()),
         ]
     },
+    portal_user: &[(
+        r#""X-Auth-Subject", "X-Auth-Permissions", "X-Auth-Environment","#,
+        r#""X-Auth-Subject", "X-Auth-Permissions", "X-Auth-Environment",
+    "X-Portal-User","#,
+    )],
     program: |directory| {
         let mut command = program("apache2");
         // Debian's own start sets these.

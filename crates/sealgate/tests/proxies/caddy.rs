@@ -20,6 +20,16 @@ pub const PROXY: Proxy = Proxy {
             ("127.0.0.1:3000", places.application.to_string()),
         ]
     },
+    portal_user: &[
+        (
+            "\t\trequest_header -X-Auth-Environment\n",
+            "\t\trequest_header -X-Auth-Environment\n\t\trequest_header -X-Portal-User\n",
+        ),
+        (
+            "copy_headers X-Auth-Kind",
+            "copy_headers X-Portal-User X-Auth-Kind",
+        ),
+    ],
     program: |directory| {
         let mut command = program("caddy");
         command

@@ -57,7 +57,7 @@ with_every_proxy! {
 pub fn seen_after(proxy: &Proxy, answer: &'static str) -> String {
     let application = Application::start();
     let impostor = start_impostor(answer);
-    let running = Running::start(proxy, impostor, application.address());
+    let running = Running::start(proxy, &[], impostor, application.address());
     let ask = Request::new(running.address(), "GET", "/");
     let ask = IDENTITY.iter().fold(ask, |ask, name| {
         ask.header(&format!("X-Auth-{name}"), "forged")

@@ -23,6 +23,11 @@ pub const PROXY: Proxy = Proxy {
             ("127.0.0.1:3000", places.application.to_string()),
         ]
     },
+    portal_user: &[(
+        r#""x-auth-subject", "x-auth-permissions", "x-auth-environment","#,
+        r#""x-auth-subject", "x-auth-permissions", "x-auth-environment",
+    "x-portal-user","#,
+    )],
     program: |_| {
         let mut command = program("haproxy");
         command.args(["-db", "-f", "haproxy.cfg"]);

@@ -22,6 +22,12 @@ pub const PROXY: Proxy = Proxy {
             ("127.0.0.1:3000", places.application.to_string()),
         ]
     },
+    portal_user: &[(
+        "            proxy_set_header X-Auth-Environment $auth_environment;\n",
+        "            proxy_set_header X-Auth-Environment $auth_environment;
+            auth_request_set $portal_user $upstream_http_x_portal_user;
+            proxy_set_header X-Portal-User $portal_user;\n",
+    )],
     program: |directory| {
         let mut command = program("nginx");
         command

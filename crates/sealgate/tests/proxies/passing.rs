@@ -2,6 +2,13 @@
 
 use super::site::{Site, assert_identity};
 
+const PORTAL: &str = "\
+[[routes]]
+path = \"/portal/*\"
+credentials = [\"key\"]
+inject = \"X-Portal-User: {subject}\"
+";
+
 with_every_proxy! {
     #[test]
     fn a_good_key_passes_and_the_application_hears_who_calls(proxy: &Proxy) {
@@ -28,6 +35,20 @@ with_every_proxy! {
         let seen = site.passed(with_key.bearer(&token));
         assert_identity(&seen, ["production", "-", "session", "-", "ada"]);
         site.stopped(site.ask("GET").bearer(&token), 401);
+    }
+
+    #[test]
+    fn a_header_that_a_rule_adds_arrives_in_place_of_the_clients(proxy: &Proxy) {
+        let site = Site::start_changed(proxy, PORTAL, proxy.portal_user);
+        let key = site.key("api:read");
+        for (path, value) in [("/portal/timetable", key.id.as_str()), ("/orders", "-")] {
+            let ask = site.ask_for("GET", path).api_key(&key.api_key);
+            let ask = ask.header("X-Portal-User", "forged");
+            let ask = ask.header("x-portal-user", "forged");
+            let seen = site.passed(ask.header("X_Portal_User", "forged"));
+            assert_eq!(seen.values("x-portal-user").collect::<Vec<_>>(), [value], "{seen:#?}");
+            assert_eq!(seen.values("x_portal_user").next(), None, "{seen:#?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Proxy {
     pub files: &'static [(&'static str, &'static str)],
     /// What is replaced in them: where things are in this test, and nothing else.
     pub replaced: fn(&Places) -> Vec<(&'static str, String)>,
+    /// What its page says to write for a header `X-Portal-User` of the policy: texts, and what they become.
+    pub portal_user: &'static [(&'static str, &'static str)],
     /// The program, about to run in the foreground on files in a directory, and to write only there.
     pub program: fn(&Path) -> Command,
     /// Whether it passes an upgrade to a `WebSocket` on.
@@ -66,7 +68,12 @@ pub struct Running {
 
 impl Running {
     /// Starts one on a free port.
-    pub fn start(proxy: &Proxy, sealgate: SocketAddr, application: SocketAddr) -> Self {
+    pub fn start(
+        proxy: &Proxy,
+        changes: &[(&'static str, &str)],
+        sealgate: SocketAddr,
+        application: SocketAddr,
+    ) -> Self {
         // Another program can take a port between its choice and its use.
         for _ in 0..10 {
             let directory = directory_for_others();
@@ -76,7 +83,7 @@ impl Running {
                 application,
                 directory: directory.path().to_owned(),
             };
-            write_files(proxy, &places);
+            write_files(proxy, changes, &places);
             let mut running = Self {
                 process: spawn((proxy.program)(directory.path()), directory.path()),
                 address: places.proxy,
@@ -148,8 +155,9 @@ fn free_address() -> SocketAddr {
     listener.local_addr().expect("an address")
 }
 
-fn write_files(proxy: &Proxy, places: &Places) {
-    let replaced = (proxy.replaced)(places);
+fn write_files(proxy: &Proxy, changes: &[(&'static str, &str)], places: &Places) {
+    let mut replaced = (proxy.replaced)(places);
+    replaced.extend(changes.iter().map(|(old, new)| (*old, (*new).to_owned())));
     for (written, _) in &replaced {
         let texts = proxy.files.iter().map(|(_, text)| text);
         let found: usize = texts.map(|text| text.matches(written).count()).sum();

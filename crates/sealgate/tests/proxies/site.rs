@@ -29,12 +29,17 @@ impl Site {
 
     /// Starts everything, with settings for Sealgate.
     pub fn start_with(proxy: &Proxy, settings: &str) -> Self {
+        Self::start_changed(proxy, settings, &[])
+    }
+
+    /// Starts everything, with settings for Sealgate and with changes of the proxy's files.
+    pub fn start_changed(proxy: &Proxy, settings: &str, changes: &[(&'static str, &str)]) -> Self {
         let home = Home::new();
         home.write("sealgate.toml", settings);
         let server = serve(&home);
         let tap = Tap::start(server.address());
         let application = Application::start();
-        let proxy = Running::start(proxy, tap.address(), application.address());
+        let proxy = Running::start(proxy, changes, tap.address(), application.address());
         assert!(application.take().is_empty(), "{}", proxy.log());
         Self {
             home,

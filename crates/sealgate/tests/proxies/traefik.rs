@@ -28,6 +28,10 @@ pub const PROXY: Proxy = Proxy {
             ("127.0.0.1:3000", places.application.to_string()),
         ]
     },
+    portal_user: &[(
+        "          - X-Auth-Environment\n",
+        "          - X-Auth-Environment\n          - X-Portal-User\n",
+    )],
     program: |_| {
         let python = std::env::var_os("SEALGATE_TEST_PYTHON")
             .expect("SEALGATE_TEST_PYTHON names a Python; scripts/test sets it up");
