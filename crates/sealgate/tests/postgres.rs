@@ -1,7 +1,10 @@
 //! Servers and commands on one PostgreSQL.
 
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::postgres_server::{PASSWORD, PostgresServer};
@@ -18,12 +21,16 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
+        Self::on(PostgresServer::shared().database())
+    }
+
+    fn on(url: String) -> Self {
         let machines = [Home::new(), Home::new()];
         let master_key = machines[0].write("master.key", &"7e".repeat(32));
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&master_key, private).expect("the key is closed");
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(&master_key, private).expect("the key is closed");
         Self {
-            url: PostgresServer::shared().database(),
+            url,
             master_key,
             machines,
         }
@@ -61,7 +68,81 @@ impl Site {
 
 #[test]
 fn servers_on_one_database_hear_of_each_others_changes_within_a_second() {
-    let site = Site::new();
+    hear_of_each_others_changes_within_a_second(&Site::new());
+}
+
+#[test]
+fn servers_behind_a_pool_of_connections_in_session_mode_do_too() {
+    let server = PostgresServer::shared();
+    let pool = Pool::before(server);
+    let direct = server.database();
+    let port = |port: u16| format!(":{port}/");
+    let url = direct.replace(&port(server.port()), &port(pool.port));
+    assert_ne!(url, direct);
+    hear_of_each_others_changes_within_a_second(&Site::on(url));
+}
+
+/// A `PgBouncer`, which ends with this value.
+struct Pool {
+    process: Child,
+    port: u16,
+    _directory: tempfile::TempDir,
+}
+
+impl Pool {
+    fn before(server: &PostgresServer) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let here = directory.path();
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = free.local_addr().expect("its address").port();
+        drop(free);
+        let (settings, users) = (here.join("pgbouncer.ini"), here.join("users"));
+        let ini = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\npool_mode = session\n\
+             auth_type = scram-sha-256\nauth_file = {}\nignore_startup_parameters = extra_float_digits\n",
+            server.port(),
+            users.display()
+        );
+        fs::write(&settings, ini).expect("a file");
+        fs::write(&users, format!("\"sealgate\" \"{PASSWORD}\"\n")).expect("a file");
+        // It gives up root's rights before it reads them.
+        for (path, mode) in [(here, 0o755), (&settings, 0o644), (&users, 0o644)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+        }
+        let mut command = Command::new("/usr/sbin/pgbouncer");
+        if rustix::process::geteuid().is_root() {
+            command.args(["--user", "postgres"]);
+        }
+        command
+            .arg(&settings)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let pool = Self {
+            process: command.spawn().expect("pgbouncer is installed"),
+            port,
+            _directory: directory,
+        };
+        let since = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(
+                since.elapsed() < Duration::from_secs(30),
+                "it does not start"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        pool
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn hear_of_each_others_changes_within_a_second(site: &Site) {
     let admin = site.create_key(0, &["--name", "Admin", "--admin"]);
     let (one, other) = (site.serve(0), site.serve(1));
     for machine in [0, 1] {
