@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::postgres_server::{PASSWORD, PostgresServer};
-use crate::support::{Home, Key, Ran, Response, Server};
+use crate::support::{Home, Key, Ran, Response, Server, Stopwatch};
 
 const PROMISE: Duration = Duration::from_secs(1);
 
@@ -123,7 +123,7 @@ impl Pool {
             port,
             _directory: directory,
         };
-        let since = Instant::now();
+        let since = Stopwatch::start();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(
                 since.elapsed() < Duration::from_secs(30),
