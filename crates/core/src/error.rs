@@ -31,6 +31,9 @@ pub enum Error {
     /// The store cannot be used now.
     #[error("the key store cannot be used at the moment")]
     Unavailable(#[source] StoreError),
+    /// Who counts requests for all processes does not answer.
+    #[error("rate limits cannot be checked at the moment")]
+    LimitsUnavailable,
     /// There is more to do than can be done now.
     #[error("too much is asked for at once")]
     Busy {

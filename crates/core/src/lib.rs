@@ -21,6 +21,7 @@ pub mod request;
 pub mod revocation;
 pub mod seal_key;
 pub mod secret;
+pub mod shared_limits;
 pub mod store;
 pub mod tally;
 pub mod user;

@@ -68,35 +68,54 @@ impl RateLimit {
     /// Takes one request off, at a moment. `full_again` is what the last one left, or [`UNUSED`].
     pub(crate) fn take(self, full_again: Nanos, now: Timestamp) -> Taken {
         let now = nanos(now);
-        let share = self.share();
-        let latest = now.saturating_add(share * i64::from(self.requests.get()));
-        // A clock that was set back must not keep anybody out for longer than the window.
-        let before = full_again.clamp(now, latest);
-        let after = before.saturating_add(share);
-        if after > latest {
-            // The clock counts milliseconds: a wait of less would be over too early.
-            let millis = (after - latest).unsigned_abs();
-            let wait = Duration::from_millis(millis.div_ceil(NANOS_A_MILLISECOND.unsigned_abs()));
-            return Taken {
-                full_again: before,
-                outcome: Err(wait),
-            };
-        }
-        let remaining = (latest - after) / share;
-        let allowance = Allowance {
-            limit: self,
-            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
-            resets_after: Duration::from_nanos((after - now).unsigned_abs()),
+        let before = self.bounded(full_again, now);
+        let outcome = match self.wait(before, now) {
+            Some(wait) => Err(wait),
+            None => Ok(self.allowance(before + self.share(), now)),
         };
         Taken {
-            full_again: after,
-            outcome: Ok(allowance),
+            full_again: if outcome.is_ok() {
+                before + self.share()
+            } else {
+                before
+            },
+            outcome,
         }
+    }
+
+    /// How long to wait for the next request to be let through; nothing if that is now.
+    pub(crate) fn wait(self, full_again: Nanos, now: Nanos) -> Option<Duration> {
+        let before = self.bounded(full_again, now);
+        let short = (before - now) + self.share() - self.whole();
+        // The clock counts milliseconds: a wait of less would be over too early.
+        let millis = short.unsigned_abs().div_ceil(NANOS_A_MILLISECOND.unsigned_abs());
+        (short > 0).then(|| Duration::from_millis(millis))
+    }
+
+    /// What is left.
+    pub(crate) fn allowance(self, full_again: Nanos, now: Nanos) -> Allowance {
+        let missing = self.bounded(full_again, now) - now;
+        let remaining = (self.whole() - missing) / self.share();
+        Allowance {
+            limit: self,
+            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+            resets_after: Duration::from_nanos(missing.unsigned_abs()),
+        }
+    }
+
+    /// A clock that was set back must not keep anybody out for longer than the window.
+    fn bounded(self, full_again: Nanos, now: Nanos) -> Nanos {
+        full_again.clamp(now, now.saturating_add(self.whole()))
+    }
+
+    /// How long it takes all of them to come back, in nanoseconds.
+    pub(crate) fn whole(self) -> Nanos {
+        self.share() * i64::from(self.requests.get())
     }
 
     /// How long it takes one request to come back, in nanoseconds. Rounded down, so that all are back
     /// within the window; of a limit of a million a second that lets one in a thousand more through.
-    fn share(self) -> i64 {
+    pub(crate) fn share(self) -> Nanos {
         (self.window_nanos() / i64::from(self.requests.get())).max(1)
     }
 
@@ -117,8 +136,8 @@ impl fmt::Display for RateLimit {
     }
 }
 
-/// When all requests of a limit are there again, in nanoseconds since 1970.
-pub(crate) type Nanos = i64;
+/// A moment in nanoseconds since 1970, or so many of them.
+pub type Nanos = i64;
 
 /// Of a limit that nothing was used of yet.
 pub(crate) const UNUSED: Nanos = Nanos::MIN;
@@ -142,14 +161,62 @@ pub struct Allowance {
     pub resets_after: Duration,
 }
 
+/// What was used of a limit. It has no number of requests in it: of a limit that was changed, the same
+/// share remains used, so that no change and no change back can be worth anything to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// When all of it is there again, in nanoseconds since 1970.
+    pub full_again: Nanos,
+    /// The window of the limit that it was used of.
+    pub window_seconds: u32,
+}
+
+impl Used {
+    /// Nothing of a limit.
+    #[must_use]
+    pub const fn nothing_of(limit: RateLimit) -> Self {
+        Self {
+            full_again: UNUSED,
+            window_seconds: limit.window_seconds(),
+        }
+    }
+
+    /// When all of this limit is there again, which may not be the one that was used.
+    pub(crate) fn of(self, limit: RateLimit, now: Nanos) -> Nanos {
+        if self.window_seconds == limit.window_seconds() {
+            self.full_again
+        } else {
+            rescale(self.full_again, now, self.window_seconds, limit)
+        }
+    }
+
+    /// Takes back what was not needed, in nanoseconds of the window, then hands out what is there, up to
+    /// `wanted` requests: the rule for who keeps a limit for others. `now` is in nanoseconds since 1970.
+    pub fn hand_out(&mut self, limit: RateLimit, returned: Nanos, wanted: u32, now: Nanos) -> Handed {
+        let used = limit.bounded(self.of(limit, now), now) - now;
+        let used = used.saturating_sub(returned.max(0)).max(0);
+        let there = u32::try_from((limit.whole() - used) / limit.share()).unwrap_or(u32::MAX);
+        let requests = wanted.min(there);
+        let missing = used + i64::from(requests) * limit.share();
+        *self = Self {
+            full_again: now.saturating_add(missing),
+            window_seconds: limit.window_seconds(),
+        };
+        Handed { requests, missing }
+    }
+}
+
+/// What was handed out of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// So many requests.
+    pub requests: u32,
+    /// How long until none is missing, in nanoseconds.
+    pub missing: Nanos,
+}
+
 /// What was used of a limit, as the same share of one with another window: half of it stays half.
-pub(crate) fn rescale(
-    full_again: Nanos,
-    now: Timestamp,
-    from_seconds: u32,
-    to: RateLimit,
-) -> Nanos {
-    let now = nanos(now);
+fn rescale(full_again: Nanos, now: Nanos, from_seconds: u32, to: RateLimit) -> Nanos {
     let missing = i128::from(full_again.saturating_sub(now).max(0));
     let rescaled = missing * i128::from(to.window_seconds()) / i128::from(from_seconds.max(1));
     now.saturating_add(i64::try_from(rescaled).unwrap_or(i64::MAX))
@@ -276,11 +343,12 @@ mod tests {
         }
         let full_again = caller.full_again;
         let minute = limit(10, 60);
-        let rescaled = rescale(full_again, START, 3_600, minute);
+        let now = nanos(START);
+        let rescaled = rescale(full_again, now, 3_600, minute);
         assert_eq!(minute.take(rescaled, START).outcome.unwrap().remaining, 4);
-        assert_eq!(rescale(rescaled, START, 60, caller.limit), full_again);
-        assert_eq!(rescale(UNUSED, START, 60, minute), nanos(START));
-        rescale(i64::MAX, START, 1, limit(1, MAX_WINDOW_SECONDS));
+        assert_eq!(rescale(rescaled, now, 60, caller.limit), full_again);
+        assert_eq!(rescale(UNUSED, now, 60, minute), now);
+        rescale(i64::MAX, now, 1, limit(1, MAX_WINDOW_SECONDS));
     }
 
     fn limits() -> impl Strategy<Value = (u32, u32)> {
@@ -351,6 +419,39 @@ mod tests {
             prop_assert!(told <= Duration::from_secs(window.into()));
             caller.wait_millis(i64::try_from(told.as_nanos().div_ceil(1_000_000)).unwrap());
             prop_assert_eq!(caller.ask().unwrap().remaining, requests - 1);
+        }
+
+        #[test]
+        fn as_many_are_handed_out_at_once_as_one_by_one(
+            (requests, window) in limits(),
+            steps in prop::collection::vec((0_i64..20_000, 0_u32..50), 1..100),
+        ) {
+            let mut caller = Caller::new(requests, window);
+            let mut kept = Used::nothing_of(caller.limit);
+            for (pause, wanted) in steps {
+                caller.wait_millis(pause_millis(caller.limit, pause));
+                let handed = kept.hand_out(caller.limit, 0, wanted, nanos(caller.now));
+                let passed = (0..wanted).filter(|_| caller.ask().is_ok()).count();
+                prop_assert_eq!(handed.requests as usize, passed);
+                let left = caller.limit.allowance(caller.full_again, nanos(caller.now));
+                let missing = Duration::from_nanos(handed.missing.unsigned_abs());
+                prop_assert_eq!(missing, left.resets_after);
+            }
+        }
+
+        #[test]
+        fn what_is_given_back_can_be_had_again_and_no_more(
+            (requests, window) in limits(),
+            wanted in 1_u32..2_000,
+            too_much in 0_i64..1_000,
+        ) {
+            let limit = limit(requests, window);
+            let now = nanos(START);
+            let mut kept = Used::nothing_of(limit);
+            let first = kept.hand_out(limit, 0, wanted, now).requests;
+            let back = i64::from(first) * limit.share() + too_much;
+            prop_assert_eq!(kept.hand_out(limit, back, u32::MAX, now).requests, requests);
+            prop_assert_eq!(kept.hand_out(limit, 0, 1, now).requests, 0);
         }
 
         #[test]

@@ -5,6 +5,7 @@
 //! the domain; it checks that the rows it changes are still those that were read.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sealgate_token::jwt::Algorithm;
@@ -16,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::key::{Environment, KeyId, KeyPrefix, KeyRecord, Status};
 use crate::revocation::Revocation;
 use crate::secret::Secret;
+use crate::shared_limits::LimitKeeper;
 use crate::tally::Counted;
 use crate::user::{UserId, UserRecord};
 
@@ -175,6 +177,11 @@ pub trait Store: Send + Sync {
     /// the change feed looks again then, and from time to time in any case.
     async fn news(&self) {
         std::future::pending::<()>().await;
+    }
+
+    /// Who keeps limits of requests for all processes of this store; nobody where there is one process.
+    fn limit_keeper(&self) -> Option<Arc<dyn LimitKeeper>> {
+        None
     }
 
     /// Ends what is under way and closes the database.

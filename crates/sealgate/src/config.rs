@@ -189,6 +189,10 @@ fn resolve_paths(table: &mut Table, directory: &Path) {
     if let Some(Value::Table(tls)) = table.get_mut("tls") {
         tls.iter_mut().for_each(|(_, value)| resolve(value));
     }
+    let limits = table.get_mut("limits");
+    limits
+        .and_then(|it| it.get_mut("redis_url_file"))
+        .map(resolve);
     let gateway = table.get_mut("gateway");
     gateway.and_then(|it| it.get_mut("ca_file")).map(resolve);
     for (backend, name) in [

@@ -126,13 +126,21 @@ fn url(settings: &Settings) -> Outcome<Option<Zeroizing<String>>> {
     let Some(path) = &settings.database_url_file else {
         return Ok(settings.database_url.clone().map(Zeroizing::new));
     };
+    first_line(path, "database_url_file").map(Some)
+}
+
+/// What the first line of a file says, which a setting names; it may be a secret.
+///
+/// # Errors
+/// If there is none.
+pub fn first_line(path: &Path, setting: &str) -> Outcome<Zeroizing<String>> {
     let shown = path.display();
     let text = fs::read_to_string(path)
         .map(Zeroizing::new)
-        .map_err(|error| Failure::new(format!("database_url_file {shown}: {error}")))?;
+        .map_err(|error| Failure::new(format!("{setting} {shown}: {error}")))?;
     match text.lines().next().map(str::trim) {
-        Some(line) if !line.is_empty() => Ok(Some(Zeroizing::new(line.to_owned()))),
-        _ => Err(Failure::new(format!("database_url_file {shown} is empty"))),
+        Some(line) if !line.is_empty() => Ok(Zeroizing::new(line.to_owned())),
+        _ => Err(Failure::new(format!("{setting} {shown} is empty"))),
     }
 }
 

@@ -317,6 +317,17 @@ pub const SETTINGS: &[Variable] = &[
         "limits.public_per_minute",
         Kind::Number,
     ),
+    variable("SEALGATE_LIMITS_REDIS_URL", "limits.redis_url", Kind::Text),
+    variable(
+        "SEALGATE_LIMITS_REDIS_URL_FILE",
+        "limits.redis_url_file",
+        Kind::Text,
+    ),
+    variable(
+        "SEALGATE_LIMITS_WHEN_UNAVAILABLE",
+        "limits.when_unavailable",
+        Kind::Text,
+    ),
     variable(
         "SEALGATE_STORE_MAX_STALENESS_MS",
         "store.max_staleness_ms",

@@ -185,6 +185,7 @@ impl From<Error> for Failure {
                 Self::new("a key cannot do this to itself")
             }
             Error::Denied(denied) => Self::new(denied.to_string()),
+            error @ Error::LimitsUnavailable => Self::new(error.to_string()),
             Error::Busy { .. } => {
                 Self::new("too much is going on").with_hint("try again in a moment")
             }

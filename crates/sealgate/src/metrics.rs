@@ -83,4 +83,12 @@ fn describe() {
         "sealgate_upkeep_failures_total",
         "What a server does besides answering and could not do, by chore"
     );
+    ::metrics::describe_gauge!(
+        "sealgate_limits_shared",
+        "Whether requests are counted for all processes together: 1, or 0 while that fails"
+    );
+    ::metrics::describe_counter!(
+        "sealgate_limit_failures_total",
+        "How often requests could not be counted for all processes together"
+    );
 }

@@ -7,14 +7,16 @@ use sealgate_core::authority::Authority;
 use sealgate_core::clock::{Clock, SystemClock, Timestamp};
 use sealgate_core::master::MasterKey;
 use sealgate_core::random::{Random, SystemRandom};
+use sealgate_core::shared_limits::{self, LimitKeeper};
 use sealgate_core::store::Store;
-use sealgate_store::{Postgres, Sqlite, SqliteOptions};
+use sealgate_store::{Postgres, Redis, Sqlite, SqliteOptions};
+use zeroize::Zeroizing;
 
-use crate::data_dir::{DataDir, Database};
+use crate::data_dir::{self, DataDir, Database};
 use crate::directory::{self, Directory};
 use crate::exit::{Failure, Outcome};
 use crate::master_key::{self, Source};
-use crate::settings::Settings;
+use crate::settings::{Limits, Settings, WhenUnavailable};
 
 /// What to do where there is no store yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,27 +44,49 @@ pub struct Opened {
 /// # Errors
 /// If there is none, or it does not open.
 pub async fn open(place: &DataDir, settings: &Settings, missing: Missing) -> Outcome<Opened> {
-    assemble(place, settings, missing, None).await
+    assemble(place, settings, missing, Outside::default()).await
 }
 
-/// Opens the store, with the directory outside that users come from, if they do.
+/// Opens the store, with what else is outside: the directory that users come from, if they do, and the
+/// server that counts requests with a limit.
 ///
 /// # Errors
-/// If there is none, it does not open, or the directory's settings are of no use.
-pub async fn open_with_directory(
+/// If there is none, it does not open, or the settings of something outside are of no use.
+pub async fn open_with_outside(
     place: &DataDir,
     settings: &Settings,
     missing: Missing,
 ) -> Outcome<Opened> {
-    let directory = directory::of(&settings.identity)?;
-    assemble(place, settings, missing, directory).await
+    let outside = Outside {
+        directory: directory::of(&settings.identity)?,
+        redis: redis(&settings.limits)?,
+    };
+    assemble(place, settings, missing, outside).await
+}
+
+/// What is used besides the store.
+#[derive(Default)]
+struct Outside {
+    directory: Option<Directory>,
+    redis: Option<Redis>,
+}
+
+/// The server that counts requests with a limit, if one is set. It is not asked yet.
+fn redis(limits: &Limits) -> Outcome<Option<Redis>> {
+    let url = match (&limits.redis_url, &limits.redis_url_file) {
+        (Some(url), _) => Zeroizing::new(url.clone()),
+        (None, Some(path)) => data_dir::first_line(path, "limits.redis_url_file")?,
+        (None, None) => return Ok(None),
+    };
+    let redis = Redis::new(&url).map_err(|why| Failure::new(format!("limits.redis_url: {why}")))?;
+    Ok(Some(redis))
 }
 
 async fn assemble(
     place: &DataDir,
     settings: &Settings,
     missing: Missing,
-    directory: Option<Directory>,
+    outside: Outside,
 ) -> Outcome<Opened> {
     let (random, clock): (Arc<dyn Random>, Arc<dyn Clock>) =
         (Arc::new(SystemRandom), Arc::new(SystemClock));
@@ -78,8 +102,20 @@ async fn assemble(
         clock.clone(),
     ));
     let store = opening.await?;
+    let keeper = match outside.redis {
+        Some(redis) => Some(Arc::new(redis) as Arc<dyn LimitKeeper>),
+        None => store.limit_keeper(),
+    };
+    let when = match settings.limits.when_unavailable {
+        WhenUnavailable::Open => shared_limits::WhenUnavailable::Open,
+        WhenUnavailable::Closed => shared_limits::WhenUnavailable::Closed,
+    };
     let settings = settings.authority();
     let mut authority = Authority::new(store, clock, random, &master, settings);
+    if let Some(keeper) = keeper {
+        authority = authority.with_shared_limits(keeper, when);
+    }
+    let directory = outside.directory;
     let is_directory_plaintext = directory.as_ref().is_some_and(|it| it.is_plaintext);
     if let Some(directory) = directory {
         authority = authority.with_directory(directory.provider);

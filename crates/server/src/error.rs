@@ -428,6 +428,10 @@ impl From<Error> for Problem {
             Error::Unavailable(ref cause) => {
                 Self::Unavailable(error.to_string().into(), cause.to_string())
             }
+            Error::LimitsUnavailable => {
+                let detail = "who counts for all processes does not answer".to_owned();
+                Self::Unavailable(error.to_string().into(), detail)
+            }
             Error::Busy { retry_after } => Self::Busy(retry_after),
             Error::DirectoryUnavailable(detail) => Self::DirectoryUnavailable(detail),
             Error::Internal(detail) => Self::Internal(detail),

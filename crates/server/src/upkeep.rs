@@ -59,12 +59,16 @@ enum Chore {
     RecordExpiries,
     /// Forgets sessions that are over, and what ended them.
     ForgetSessions,
+    /// Gives back what was taken ahead of limits and is not needed.
+    TendLimits,
+    /// At the end alone.
+    GiveBackLimits,
     /// Forgets what was used of limits that are whole again.
     ForgetLimits,
 }
 
 impl Chore {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Sync,
         Self::MeasureLag,
         Self::WriteRefusals,
@@ -72,6 +76,7 @@ impl Chore {
         Self::CloseMinutes,
         Self::RecordExpiries,
         Self::ForgetSessions,
+        Self::TendLimits,
         Self::ForgetLimits,
     ];
 
@@ -85,6 +90,7 @@ impl Chore {
             // What was used and not written yet is lost if the process is killed: a second's at most, also
             // where the store takes its time. More often would cost each request more than its check.
             Self::WriteUses => Duration::from_millis(700),
+            Self::TendLimits | Self::GiveBackLimits => Duration::from_millis(500),
             Self::CloseMinutes => Duration::from_secs(10),
             Self::RecordExpiries | Self::ForgetSessions | Self::ForgetLimits => {
                 Duration::from_secs(30)
@@ -102,6 +108,8 @@ impl Chore {
             Self::CloseMinutes => "close_minutes",
             Self::RecordExpiries => "record_expiries",
             Self::ForgetSessions => "forget_sessions",
+            Self::TendLimits => "tend_limits",
+            Self::GiveBackLimits => "give_back_limits",
             Self::ForgetLimits => "forget_limits",
         }
     }
@@ -111,6 +119,7 @@ impl Chore {
         match self {
             Self::WriteRefusals => Some(Self::WriteLastRefusals),
             Self::WriteUses => Some(Self::WriteUses),
+            Self::TendLimits => Some(Self::GiveBackLimits),
             _ => None,
         }
     }
@@ -128,8 +137,17 @@ impl Chore {
             Self::CloseMinutes => authority.close_minutes().await,
             Self::RecordExpiries => authority.record_expiries().await,
             Self::ForgetSessions => authority.forget_sessions().await,
+            Self::TendLimits => {
+                authority.tend_limits().await;
+                measure_limits(authority);
+                Ok(())
+            }
+            Self::GiveBackLimits => {
+                authority.give_back_limits().await;
+                Ok(())
+            }
             Self::ForgetLimits => {
-                authority.forget_unused_limits();
+                authority.forget_unused_limits().await;
                 Ok(())
             }
         }
@@ -145,6 +163,14 @@ fn measure_lag(authority: &Authority) {
     #[expect(clippy::cast_precision_loss, reason = "there are a million at most")]
     let revocations = authority.revocation_count() as f64;
     metrics::gauge!("sealgate_revocations").set(revocations);
+}
+
+/// Nothing where this process counts limits alone.
+fn measure_limits(authority: &Authority) {
+    if let Some(health) = authority.limit_keeper_health() {
+        metrics::counter!("sealgate_limit_failures_total").absolute(health.failures);
+        metrics::gauge!("sealgate_limits_shared").set(f64::from(u8::from(health.answers)));
+    }
 }
 
 /// Does a chore at its cadence until the end. Each has a task of its own, so none waits for

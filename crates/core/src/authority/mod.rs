@@ -4,6 +4,7 @@
 //! - `keys`: make, list, change, rotate and revoke keys; `patch`: what may be changed of one
 //! - `tokens`: exchange a key for an access token, renew one
 //! - `verify`: who is calling, and may they
+//! - `rate`: limits of requests; `leases`: where several processes count them together
 //! - `sealing`: encrypt and decrypt for a line of keys
 //! - `login`: check a user's password, issue a session token
 //! - `sessions`: open and renew sessions
@@ -23,6 +24,7 @@ mod cursor;
 mod ends;
 mod introspection;
 mod keys;
+mod leases;
 mod login;
 mod logs;
 mod patch;
@@ -85,6 +87,7 @@ use crate::password::Passwords;
 use crate::random::{Random, array};
 pub use crate::rate::Allowance;
 use crate::revocation::Revocations;
+use crate::shared_limits::{LimitKeeper, WhenUnavailable};
 use crate::store::{Change, Commit, FeedPosition, Store, StoreError};
 use crate::tally::Tally;
 
@@ -274,6 +277,17 @@ impl Authority {
         self
     }
 
+    /// Counts limits of requests together with other processes.
+    #[must_use]
+    pub fn with_shared_limits(
+        mut self,
+        keeper: Arc<dyn LimitKeeper>,
+        when: WhenUnavailable,
+    ) -> Self {
+        self.rates.share(keeper, when);
+        self
+    }
+
     /// The directory outside that users come from, if they do.
     #[must_use]
     pub fn directory(&self) -> Option<&dyn IdentityProvider> {
@@ -357,11 +371,6 @@ impl Authority {
     /// If it did too much.
     pub fn spend_public(&self, address: IpAddr) -> Result<Option<Allowance>, Denied> {
         spend(self.public.as_ref(), address)
-    }
-
-    /// Forgets what was used of limits that are whole again.
-    pub fn forget_unused_limits(&self) {
-        self.rates.forget_unused();
     }
 
     /// Puts a refusal on its way to the log; `origin` tells of the request, if it is like none that

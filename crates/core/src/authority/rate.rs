@@ -1,13 +1,17 @@
-//! What the keys that have a limit have used of it. Keys without one pay nothing for it.
+//! What the keys that have a limit have used of it: counted here alone, or together with other processes
+//! ([`Leases`]). Keys without one pay nothing for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
-use crate::error::{Denied, Reason};
+use super::leases::Leases;
+use crate::clock::Clock;
+use crate::error::{Denied, Error, Reason};
 use crate::key::KeyId;
 use crate::keyring::Held;
-use crate::rate::{Allowance, Nanos, RateLimit, UNUSED, nanos, rescale};
+use crate::rate::{Allowance, RateLimit, Used, nanos};
+use crate::shared_limits::{KeeperHealth, LimitKeeper, WhenUnavailable};
 
 /// A power of two: so many locks share the keys among them.
 const SHARDS: usize = 64;
@@ -16,16 +20,19 @@ const SHARDS: usize = 64;
 pub(super) struct RateLimits {
     clock: Arc<dyn Clock>,
     shards: Box<[Mutex<Shard>; SHARDS]>,
+    /// Where they are counted together with other processes.
+    leases: Option<Leases>,
 }
 
 type Shard = HashMap<KeyId, Used>;
 
-/// What was used of a limit. It has no number of requests in it: of a limit that was changed, the same
-/// share remains used, so that no change and no change back can be worth anything to a caller.
-#[derive(Clone, Copy)]
-struct Used {
-    full_again: Nanos,
-    window_seconds: u32,
+/// What came of a request that is let through as far as is known here.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Spent {
+    /// It is charged; what is left, if the key has a limit.
+    Settled(Option<Allowance>),
+    /// Nothing is charged: who keeps the limit has to be asked.
+    MustAsk,
 }
 
 impl RateLimits {
@@ -33,31 +40,65 @@ impl RateLimits {
         Self {
             clock,
             shards: Box::new(std::array::from_fn(|_| Mutex::default())),
+            leases: None,
         }
     }
 
+    /// Counts together with other processes from here on.
+    pub(super) fn share(&mut self, keeper: Arc<dyn LimitKeeper>, when: WhenUnavailable) {
+        self.leases = Some(Leases::new(Arc::clone(&self.clock), keeper, when));
+    }
+
     /// Takes one request off what the key may do; nothing for a key without a limit.
-    pub(super) fn spend(&self, held: &Held) -> Result<Option<Allowance>, Denied> {
+    pub(super) fn spend(&self, held: &Held) -> Result<Spent, Denied> {
         let Some(limit) = held.profile.rate_limit else {
-            return Ok(None);
+            return Ok(Spent::Settled(None));
         };
-        let mut shard = self.shard(held.limited_as());
+        let spent = match &self.leases {
+            Some(leases) => leases.spend(held.limited_as(), limit),
+            None => {
+                let taken = self.spend_alone(held.limited_as(), limit);
+                taken.map(|allowance| Spent::Settled(Some(allowance)))
+            }
+        };
+        spent.map_err(|retry_after| refused(held, limit, retry_after))
+    }
+
+    /// As [`Self::spend`], with the help of who keeps the limit where that is needed.
+    pub(super) async fn charge(&self, held: &Held) -> Result<Option<Allowance>, Error> {
+        let (Some(leases), Some(limit)) = (&self.leases, held.profile.rate_limit) else {
+            return match self.spend(held)? {
+                Spent::Settled(allowance) => Ok(allowance),
+                Spent::MustAsk => unreachable!("nobody else keeps the limit"),
+            };
+        };
+        match leases.charge(held.limited_as(), limit).await? {
+            Ok(allowance) => Ok(Some(allowance)),
+            Err(retry_after) => Err(refused(held, limit, retry_after).into()),
+        }
+    }
+
+    fn spend_alone(&self, lineage: KeyId, limit: RateLimit) -> Result<Allowance, Duration> {
+        let mut shard = self.shard(lineage);
         // Under the lock, or else a later reading could be taken for the earlier one.
         let now = self.clock.now();
-        let used = shard.entry(held.limited_as()).or_insert(Used {
-            full_again: UNUSED,
-            window_seconds: limit.window_seconds(),
-        });
-        let taken = limit.take(used.of(limit, now), now);
+        let used = shard.entry(lineage).or_insert(Used::nothing_of(limit));
+        let taken = limit.take(used.of(limit, nanos(now)), now);
         *used = Used {
             full_again: taken.full_again,
             window_seconds: limit.window_seconds(),
         };
-        drop(shard);
-        taken.outcome.map(Some).map_err(|retry_after| Denied {
-            reason: Reason::RateLimited { limit, retry_after },
-            key_id: Some(held.key_id),
-        })
+        taken.outcome
+    }
+
+    /// Where they are counted together with other processes.
+    pub(super) const fn leases(&self) -> Option<&Leases> {
+        self.leases.as_ref()
+    }
+
+    /// How it stands with who keeps them for several processes, if somebody does.
+    pub(super) fn keeper_health(&self) -> Option<KeeperHealth> {
+        self.leases.as_ref().map(Leases::health)
     }
 
     /// Forgets the keys whose whole limit is there again: what is not known counts as unused.
@@ -80,14 +121,10 @@ impl RateLimits {
     }
 }
 
-impl Used {
-    /// When all of this limit is there again, which may not be the one that was used.
-    fn of(self, limit: RateLimit, now: Timestamp) -> Nanos {
-        if self.window_seconds == limit.window_seconds() {
-            self.full_again
-        } else {
-            rescale(self.full_again, now, self.window_seconds, limit)
-        }
+const fn refused(held: &Held, limit: RateLimit, retry_after: Duration) -> Denied {
+    Denied {
+        reason: Reason::RateLimited { limit, retry_after },
+        key_id: Some(held.key_id),
     }
 }
 
@@ -97,12 +134,10 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{ManualClock, Timestamp};
     use crate::key::{Environment, KeyHash, KeyPrefix, KeyRecord, KeyState, Salt};
     use crate::keyring::Keyring;
     use crate::network::AllowList;
@@ -162,15 +197,18 @@ mod tests {
         }
     }
 
-    fn wait(refused: Result<Option<Allowance>, Denied>) -> Duration {
+    fn wait(refused: Result<Spent, Denied>) -> Duration {
         match refused.unwrap_err().reason {
             Reason::RateLimited { retry_after, .. } => retry_after,
             other => panic!("{other:?}"),
         }
     }
 
-    fn remaining(spent: Result<Option<Allowance>, Denied>) -> u32 {
-        spent.unwrap().unwrap().remaining
+    fn remaining(spent: Result<Spent, Denied>) -> u32 {
+        match spent.unwrap() {
+            Spent::Settled(Some(allowance)) => allowance.remaining,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn remembered(limits: &RateLimits) -> usize {
@@ -180,7 +218,7 @@ mod tests {
     #[test]
     fn a_key_without_a_limit_leaves_no_trace() {
         let (limits, _clock) = limits();
-        assert_eq!(limits.spend(&held(&key(1, None))), Ok(None));
+        assert_eq!(limits.spend(&held(&key(1, None))), Ok(Spent::Settled(None)));
         assert_eq!(remembered(&limits), 0);
     }
 
@@ -248,7 +286,7 @@ mod tests {
         assert_eq!(remaining(limits.spend(&with(limit(1_000, 60)))), 498);
         assert_eq!(remaining(limits.spend(&with(limit(10, 86_400)))), 3);
         while limits.spend(&with(limit(10, 86_400))).is_ok() {}
-        assert_eq!(limits.spend(&with(None)), Ok(None), "no limit for a while");
+        assert_eq!(limits.spend(&with(None)), Ok(Spent::Settled(None)), "no limit for a while");
         while limits.spend(&with(limit(60, 60))).is_ok() {}
         let told = wait(limits.spend(&with(limit(60, 60))));
         assert!(told <= Duration::from_secs(1), "{told:?}");

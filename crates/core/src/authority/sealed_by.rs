@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use sealgate_token::paseto::SessionDataKey;
 
+use super::rate::Spent;
 use super::{Allowance, Authority, Credential, Identity, Session};
 use crate::clock::Timestamp;
 use crate::error::{Denied, Error, Reason};
@@ -124,7 +125,7 @@ impl Authority {
     }
 
     /// Whether a managed key that sealed a session may still be used; nothing if the keyring does not
-    /// know it.
+    /// know it, or who keeps its limit has to be asked.
     pub(super) fn check_managed_seal(
         &self,
         key_id: KeyId,
@@ -132,7 +133,7 @@ impl Authority {
         now: Timestamp,
     ) -> Option<Result<Option<Allowance>, Denied>> {
         let held = self.ring.held(key_id)?;
-        Some(self.check_held(&held, address, now).and_then(|()| {
+        let spent = self.check_held(&held, address, now).and_then(|()| {
             let profile = &held.profile;
             if !profile.is_admin && !profile.permissions.allow(Permission::SEAL) {
                 return Err(Denied {
@@ -141,7 +142,12 @@ impl Authority {
                 });
             }
             self.rates.spend(&held)
-        }))
+        });
+        match spent {
+            Ok(Spent::Settled(allowance)) => Some(Ok(allowance)),
+            Ok(Spent::MustAsk) => None,
+            Err(denied) => Some(Err(denied)),
+        }
     }
 
     fn parse_seal_key(&self, text: Option<&str>) -> Result<PresentedSealKey, Denied> {

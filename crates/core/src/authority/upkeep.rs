@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::key::{KeyId, Status};
 use crate::keyring::Moment;
+use crate::shared_limits::KeeperHealth;
 use crate::store::{Change, Commit, FeedPosition, StoreError};
 
 /// Rows of the change feed read at once.
@@ -264,6 +265,35 @@ impl Authority {
                 return Ok(());
             }
         }
+    }
+
+    /// Gives back what was taken ahead of limits and is not needed, and looks whether who keeps them is
+    /// back.
+    pub async fn tend_limits(&self) {
+        if let Some(leases) = self.rates.leases() {
+            leases.tend().await;
+        }
+    }
+
+    /// Gives back all that was taken ahead of limits.
+    pub async fn give_back_limits(&self) {
+        if let Some(leases) = self.rates.leases() {
+            leases.end().await;
+        }
+    }
+
+    /// Forgets what was used of limits that are whole again.
+    pub async fn forget_unused_limits(&self) {
+        match self.rates.leases() {
+            Some(leases) => leases.forget_unused().await,
+            None => self.rates.forget_unused(),
+        }
+    }
+
+    /// How it stands with who keeps limits for several processes, if somebody does.
+    #[must_use]
+    pub fn limit_keeper_health(&self) -> Option<KeeperHealth> {
+        self.rates.keeper_health()
     }
 
     /// Records that keys have expired, so that they are listed as such and the log tells when.

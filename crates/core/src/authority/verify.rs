@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sealgate_token::jwt::{Policy, Signer, TrustedClaims, Untrusted};
 
 use super::questions::Question;
+use super::rate::Spent;
 use super::{Allowance, Authority};
 use crate::clock::Timestamp;
 use crate::error::{Denied, Error, Reason};
@@ -165,6 +166,25 @@ pub enum Unsettled {
     Denied(Denied),
     /// The keyring has never heard of the key; the store may have.
     Ask(Question),
+    /// Who keeps the key's limit has to be asked.
+    MustCharge,
+}
+
+/// A credential in order, before its key's limit was charged.
+struct Vetted {
+    held: Held,
+    token: Option<Arc<AccessToken>>,
+}
+
+impl Vetted {
+    fn into_identity(self, allowance: Option<Allowance>) -> Identity {
+        let Self { held, token } = self;
+        Identity {
+            held,
+            token,
+            allowance,
+        }
+    }
 }
 
 impl From<Denied> for Unsettled {
@@ -184,10 +204,19 @@ impl Authority {
         credential: Credential<'_>,
         address: IpAddr,
     ) -> Result<Identity, Error> {
+        let vet = |now| move || self.vet(credential, address, now);
         let now = self.now();
         self.ensure_fresh(now).await?;
-        self.settle(now, || self.verify(credential, address, now))
-            .await
+        let vetted = self.settle(now, vet(now)).await?;
+        let charged = match self.rates.spend(&vetted.held)? {
+            Spent::Settled(allowance) => return Ok(vetted.into_identity(allowance)),
+            // In a box: it is seldom needed, and larger than all else of the future.
+            Spent::MustAsk => Box::pin(self.rates.charge(&vetted.held)).await?,
+        };
+        // That took a while.
+        let now = self.now();
+        let vetted = self.settle(now, vet(now)).await?;
+        Ok(vetted.into_identity(charged))
     }
 
     /// As [`Self::authenticate`], a managed key beside another credential of the same request. `paid`:
@@ -205,25 +234,26 @@ impl Authority {
         let now = self.now();
         self.ensure_fresh(now).await?;
         let paid = paid.and_then(|key_id| self.ring.held(key_id));
-        let verify = || {
+        let vet = || {
             let held = self.verify_key(key)?;
             self.check_held(&held, address, now)?;
-            let is_paid = |paid: &Held| paid.limited_as() == held.limited_as();
-            let allowance = match &paid {
-                Some(paid) if is_paid(paid) => None,
-                _ => self.rates.spend(&held)?,
-            };
-            Ok(Identity {
-                held,
-                token: None,
-                allowance,
-            })
+            Ok(held)
         };
-        self.settle(now, verify).await
+        let held = self.settle(now, vet).await?;
+        let is_paid = paid.is_some_and(|paid| paid.limited_as() == held.limited_as());
+        let allowance = match is_paid {
+            true => None,
+            false => self.rates.charge(&held).await?,
+        };
+        Ok(Identity {
+            held,
+            token: None,
+            allowance,
+        })
     }
 
-    /// Verifies a credential from memory; nothing if the store has to be asked first. Nothing was
-    /// counted then.
+    /// Verifies a credential from memory; nothing if the store has to be asked first, or who keeps the
+    /// key's limit. Nothing was counted then.
     pub fn authenticate_now(
         &self,
         credential: Credential<'_>,
@@ -239,6 +269,7 @@ impl Authority {
             Err(Unsettled::Ask(question)) => self
                 .is_absent(question, now)
                 .then_some(Err(Denied::unknown_key())),
+            Err(Unsettled::MustCharge) => None,
         }
     }
 
@@ -252,24 +283,40 @@ impl Authority {
             Ok(decided) => return Ok(decided),
             Err(Unsettled::Denied(denied)) => return Err(denied.into()),
             Err(Unsettled::Ask(question)) => question,
+            Err(Unsettled::MustCharge) => return Err(Error::LimitsUnavailable),
         };
         self.ask(question, now).await?;
         decide().map_err(|unsettled| match unsettled {
             Unsettled::Denied(denied) => denied.into(),
             Unsettled::Ask(_) => Denied::unknown_key().into(),
+            Unsettled::MustCharge => Error::LimitsUnavailable,
         })
     }
 
     /// Verifies a credential from memory alone.
     ///
     /// # Errors
-    /// The refusal, or the question to ask the store before trying again.
+    /// The refusal, or the question to ask before trying again.
     pub fn verify(
         &self,
         credential: Credential<'_>,
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Identity, Unsettled> {
+        let vetted = self.vet(credential, address, now)?;
+        match self.rates.spend(&vetted.held)? {
+            Spent::Settled(allowance) => Ok(vetted.into_identity(allowance)),
+            Spent::MustAsk => Err(Unsettled::MustCharge),
+        }
+    }
+
+    /// Checks everything of a credential but the limit of its key.
+    fn vet(
+        &self,
+        credential: Credential<'_>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Vetted, Unsettled> {
         let (held, token) = match credential {
             Credential::Key(text) => (self.verify_key(text)?, None),
             Credential::Bearer(text) => {
@@ -278,12 +325,7 @@ impl Authority {
             }
         };
         self.check_held(&held, address, now)?;
-        let allowance = self.rates.spend(&held)?;
-        Ok(Identity {
-            held,
-            token,
-            allowance,
-        })
+        Ok(Vetted { held, token })
     }
 
     pub(super) fn verify_key(&self, text: &str) -> Result<Held, Unsettled> {

@@ -131,7 +131,7 @@ impl Context {
         missing: Missing,
         work: impl AsyncFnOnce(&Authority) -> Outcome<T>,
     ) -> Outcome<T> {
-        let opened = wiring::open_with_directory(&self.place, &self.settings, missing).await?;
+        let opened = wiring::open_with_outside(&self.place, &self.settings, missing).await?;
         self.work_with(opened, work).await
     }
 

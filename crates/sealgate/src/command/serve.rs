@@ -125,7 +125,7 @@ pub async fn run(context: Context, args: Args) -> Outcome {
     };
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
-    let opened = wiring::open_with_directory(&context.place, settings, Missing::Create).await?;
+    let opened = wiring::open_with_outside(&context.place, settings, Missing::Create).await?;
     let authority = opened.authority;
     authority.start().await?;
     raise_file_limit();

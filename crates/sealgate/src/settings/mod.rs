@@ -27,7 +27,7 @@ pub use self::gateway::Gateway;
 pub use self::identity::{Backend, BodyFormat, HttpLogin, Identity, LdapDirectory};
 pub use self::identity_headers::IdentityHeaders;
 pub use self::routes::Route;
-pub use self::sessions::{Limits, Passwords, Sessions, WrongKeyStatus};
+pub use self::sessions::{Limits, Passwords, Sessions, WhenUnavailable, WrongKeyStatus};
 
 /// Longest `iss` of a token: a few times what an issuer's address takes, and little of what a
 /// client has to send with every request.
@@ -245,6 +245,7 @@ impl Settings {
             );
         }
         self.sessions.check()?;
+        self.limits.check()?;
         self.passwords.check()?;
         self.identity_headers.check(&self.sessions.header)?;
         self.gateway.check()?;

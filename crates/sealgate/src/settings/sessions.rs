@@ -1,5 +1,7 @@
 //! What an operator decides about users' sessions, their passwords, and what needs no credential.
 
+use std::path::PathBuf;
+
 use hyper::header::HeaderName;
 use sealgate_core::authority::{PasswordSettings, SessionSettings};
 use sealgate_core::error::Error;
@@ -122,6 +124,40 @@ pub struct Limits {
     /// Requests a minute from one address for public pages and documents; any number if 0.
     #[serde(deserialize_with = "within::<0, 1_000_000, _>")]
     pub public_per_minute: u32,
+    /// Where requests of keys with a limit are counted for all processes: `redis://…`. With the store if
+    /// absent.
+    pub redis_url: Option<String>,
+    /// A file with that URL in it, which may hold a password.
+    pub redis_url_file: Option<PathBuf>,
+    /// What becomes of them while they cannot be counted there.
+    pub when_unavailable: WhenUnavailable,
+}
+
+/// What becomes of requests of keys with a limit while they cannot be counted for all processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenUnavailable {
+    /// Each process counts by itself.
+    #[default]
+    Open,
+    /// They are answered with 503.
+    Closed,
+}
+
+impl Limits {
+    /// What no field can tell alone.
+    ///
+    /// # Errors
+    /// Names the settings that do not fit each other.
+    pub fn check(&self) -> Result<(), String> {
+        if self.redis_url.is_some() && self.redis_url_file.is_some() {
+            return Err(
+                "limits.redis_url and limits.redis_url_file are set, and only one can count"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Sessions {
@@ -260,6 +296,9 @@ impl Default for Limits {
         Self {
             anonymous_per_minute: 60,
             public_per_minute: 600,
+            redis_url: None,
+            redis_url_file: None,
+            when_unavailable: WhenUnavailable::Open,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The store on PostgreSQL, for many processes on many machines: one connection of each that appends
-//! ([`writer`]), one that counts uses, a few that read ([`readers`]), and one that listens ([`news`]).
+//! ([`writer`]), one that counts uses, one that counts requests with a limit ([`limits`]), a few that read
+//! ([`readers`]), and one that listens ([`news`]).
 //!
 //! The SQL is what databases that are compatible with PostgreSQL know too: row locks and no advisory
 //! ones, numbers given out under a lock and not by a sequence, notifications that nothing depends on.
@@ -12,6 +13,7 @@ pub mod error;
 mod feed;
 mod health;
 mod keys;
+mod limits;
 pub mod log;
 mod news;
 #[cfg(test)]
@@ -37,6 +39,7 @@ use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord};
 use sealgate_core::master::MasterKey;
 use sealgate_core::random::Random;
 use sealgate_core::revocation::Revocation;
+use sealgate_core::shared_limits::LimitKeeper;
 use sealgate_core::store::{
     Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SessionKeyRecord,
     SigningKeyRecord, Store, StoreError, UserQuery, Users,
@@ -46,6 +49,7 @@ use sealgate_core::user::UserRecord;
 
 pub use self::connect::{NotAUrl, PostgresOptions};
 use self::error::Fault;
+use self::limits::Limits;
 pub use self::error::describe;
 use self::news::News;
 use self::readers::Readers;
@@ -61,6 +65,7 @@ pub struct Postgres {
     writer: Writer,
     /// Counts uses, beside it: what waits for them is a change of a key that was just used, and not long.
     counter: Writer,
+    limits: Arc<Limits>,
     news: News,
 }
 
@@ -100,6 +105,7 @@ impl Postgres {
             readers: Readers::new(options.clone(), Arc::clone(&cipher)),
             writer: Writer::start(pen(options.clone(), Some(connection))),
             counter: Writer::start(pen(options.clone().for_counts(), None)),
+            limits: Arc::new(Limits::of(options.clone())),
             news: News::of(options.clone()),
             options,
         })
@@ -239,8 +245,13 @@ impl Store for Postgres {
         self.news.wait().await;
     }
 
+    fn limit_keeper(&self) -> Option<Arc<dyn LimitKeeper>> {
+        Some(Arc::clone(&self.limits) as Arc<dyn LimitKeeper>)
+    }
+
     async fn close(&self) {
         self.news.close();
+        self.limits.close().await;
         self.readers.close().await;
         self.counter.close().await;
         self.writer.close().await;

@@ -28,6 +28,10 @@ const FIRST: (u32, &str) = (4, include_str!("../../migrations/postgres/0004_firs
 const MIGRATIONS: &[(u32, &str)] = &[
     (5, include_str!("../../migrations/postgres/0005_none.sql")),
     (6, include_str!("../../migrations/postgres/0006_none.sql")),
+    (
+        7,
+        include_str!("../../migrations/postgres/0007_rate_limit.sql"),
+    ),
 ];
 
 /// The newest version this program knows.

@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0004_signing_keys.sql"),
     include_str!("../../migrations/sqlite/0005_use_batch.sql"),
     include_str!("../../migrations/sqlite/0006_audit_of_key.sql"),
+    include_str!("../../migrations/sqlite/0007_none.sql"),
 ];
 
 /// The newest version this program knows.

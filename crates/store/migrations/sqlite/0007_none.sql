@@ -1,0 +1,1 @@
+-- Schema 7 is of PostgreSQL alone: one process counts requests here, in memory.
