@@ -1,0 +1,375 @@
+use std::sync::atomic::AtomicUsize;
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::random::{SeededRandom, uuid};
+use crate::rate::{Handed, Used, nanos};
+
+const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+/// Keeps limits in memory, by a clock of its own.
+struct Memory {
+    clock: Arc<ManualClock>,
+    hands_out_ahead: bool,
+    used: Mutex<HashMap<KeyId, Used>>,
+    is_away: AtomicBool,
+    questions: AtomicUsize,
+}
+
+#[async_trait]
+impl LimitKeeper for Memory {
+    async fn take(&self, asks: &[Ask]) -> Result<Vec<Handed>, KeeperGone> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(KeeperGone("away".to_owned()));
+        }
+        let now = nanos(self.clock.now());
+        let mut used = lock(&self.used);
+        let handed = asks.iter().map(|ask| {
+            let used = used
+                .entry(ask.lineage)
+                .or_insert(Used::nothing_of(ask.limit));
+            used.hand_out(ask.limit, ask.returned, ask.wanted, now)
+        });
+        Ok(handed.collect())
+    }
+
+    fn hands_out_ahead(&self) -> bool {
+        self.hands_out_ahead
+    }
+}
+
+/// A clock that is ahead of another, or behind it.
+#[derive(Debug)]
+struct Skewed(Arc<ManualClock>, i64);
+
+impl Clock for Skewed {
+    fn now(&self) -> Timestamp {
+        self.0.now().plus_millis(self.1)
+    }
+}
+
+/// Processes that share a keeper, and the key that they are asked with.
+struct Site {
+    clock: Arc<ManualClock>,
+    keeper: Arc<Memory>,
+    nodes: Vec<Leases>,
+    lineage: KeyId,
+}
+
+impl Site {
+    fn new(nodes: usize) -> Self {
+        Self::with(nodes, true, WhenUnavailable::Open)
+    }
+
+    fn with(nodes: usize, hands_out_ahead: bool, when: WhenUnavailable) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let keeper = Arc::new(Memory {
+            clock: clock.clone(),
+            hands_out_ahead,
+            used: Mutex::default(),
+            is_away: AtomicBool::new(false),
+            questions: AtomicUsize::new(0),
+        });
+        // No two clocks agree.
+        let skewed = |number: usize| {
+            let ahead = i64::try_from(number).unwrap() * 30_000;
+            let clock = Arc::new(Skewed(clock.clone(), ahead));
+            Leases::new(clock, keeper.clone() as Arc<dyn LimitKeeper>, when)
+        };
+        Self {
+            nodes: (0..nodes).map(skewed).collect(),
+            clock,
+            keeper,
+            lineage: KeyId(uuid(&SeededRandom::new(1), START)),
+        }
+    }
+
+    async fn ask(&self, node: usize, limit: RateLimit) -> Outcome {
+        self.nodes[node].charge(self.lineage, limit).await.unwrap()
+    }
+
+    async fn passed(&self, node: usize, limit: RateLimit, asked: usize) -> usize {
+        let mut passed = 0;
+        for _ in 0..asked {
+            passed += usize::from(self.ask(node, limit).await.is_ok());
+        }
+        passed
+    }
+
+    /// Lets time pass, as a server's upkeep does.
+    async fn wait_millis(&self, millis: i64) {
+        for _ in 0..millis / 500 {
+            self.clock.advance_millis(500);
+            for node in &self.nodes {
+                node.tend().await;
+            }
+        }
+        self.clock.advance_millis(millis % 500);
+    }
+
+    fn questions(&self) -> usize {
+        self.keeper.questions.load(Ordering::Relaxed)
+    }
+}
+
+fn limit(requests: u32, window_seconds: u32) -> RateLimit {
+    RateLimit::new(requests, window_seconds).unwrap()
+}
+
+fn run_here<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(work)
+}
+
+#[tokio::test]
+async fn one_process_alone_gets_the_whole_limit_and_no_more() {
+    let site = Site::new(3);
+    assert_eq!(site.passed(1, limit(30, 3_600), 60).await, 30);
+    assert_eq!(site.passed(0, limit(30, 3_600), 5).await, 0);
+}
+
+#[tokio::test]
+async fn processes_in_turn_get_the_limit_together_and_no_more() {
+    let site = Site::new(3);
+    let mut passed = 0;
+    for turn in 0..90 {
+        passed += site.passed(turn % 3, limit(30, 3_600), 1).await;
+    }
+    assert_eq!(passed, 30);
+}
+
+#[tokio::test]
+async fn a_busy_key_seldom_waits() {
+    let site = Site::new(1);
+    for _ in 0..10 {
+        site.passed(0, limit(100_000, 60), 1_000).await;
+        site.wait_millis(500).await;
+    }
+    assert!(site.questions() < 100, "{}", site.questions());
+}
+
+#[tokio::test]
+async fn a_refusal_is_repeated_without_a_question_for_a_while() {
+    let site = Site::new(2);
+    site.passed(0, limit(10, 3_600), 11).await;
+    let questions = site.questions();
+    for _ in 0..100 {
+        let wait = site.ask(0, limit(10, 3_600)).await.unwrap_err();
+        assert_eq!(wait, Duration::from_mins(6));
+    }
+    assert_eq!(site.questions(), questions);
+    site.wait_millis(1_000).await;
+    site.ask(0, limit(10, 3_600)).await.unwrap_err();
+    assert_eq!(site.questions(), questions + 1);
+    site.wait_millis(359_000).await;
+    assert!(site.ask(0, limit(10, 3_600)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_held_and_not_needed_goes_back_and_can_be_had_elsewhere() {
+    let site = Site::new(2);
+    let hour = limit(100, 3_600);
+    assert_eq!(site.passed(0, hour, 10).await, 10);
+    assert!(site.passed(1, hour, 100).await < 90, "some is held");
+    site.wait_millis(3_000).await;
+    let passed = site.passed(1, hour, 100).await;
+    assert!(passed > 0);
+    site.nodes[0].end().await;
+    site.wait_millis(1_000).await;
+    assert_eq!(site.ask(1, hour).await.unwrap_err().as_secs(), 32);
+}
+
+#[tokio::test]
+async fn a_key_whose_limit_is_changed_keeps_its_share_at_every_process() {
+    let site = Site::new(2);
+    assert_eq!(site.passed(0, limit(100, 3_600), 50).await, 50);
+    site.wait_millis(3_000).await;
+    let left = site.ask(1, limit(10, 60)).await.unwrap().remaining;
+    assert!((4..=5).contains(&left), "{left}");
+    assert!((4..=5).contains(&site.passed(0, limit(10, 60), 20).await));
+}
+
+#[tokio::test]
+async fn a_keeper_that_is_gone_leaves_each_process_to_itself_and_is_asked_again_when_it_is_back() {
+    let site = Site::new(2);
+    let hour = limit(10, 3_600);
+    site.keeper.is_away.store(true, Ordering::Relaxed);
+    for node in 0..2 {
+        assert_eq!(site.passed(node, hour, 20).await, 10);
+        let health = site.nodes[node].health();
+        assert_eq!((health.answers, health.failures), (false, 1));
+    }
+    assert_eq!(site.questions(), 2, "nobody waits for it again");
+    site.keeper.is_away.store(false, Ordering::Relaxed);
+    site.wait_millis(500).await;
+    assert!(site.nodes[0].health().answers);
+    assert_eq!(site.passed(1, hour, 20).await, 10);
+    assert_eq!(site.passed(0, hour, 20).await, 0);
+}
+
+#[tokio::test]
+async fn a_keeper_that_is_gone_stops_everybody_if_that_is_wanted_once_nothing_is_held() {
+    let site = Site::with(1, true, WhenUnavailable::Closed);
+    let hour = limit(1_000, 3_600);
+    site.passed(0, hour, 20).await;
+    site.keeper.is_away.store(true, Ordering::Relaxed);
+    let mut held = 0;
+    let refused = loop {
+        match site.nodes[0].charge(site.lineage, hour).await {
+            Ok(outcome) => held += usize::from(outcome.is_ok()),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, Error::LimitsUnavailable));
+    assert!((1..50).contains(&held), "{held}");
+    site.keeper.is_away.store(false, Ordering::Relaxed);
+    site.wait_millis(500).await;
+    assert!(site.ask(0, hour).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_keeper_that_counts_each_request_is_asked_for_each() {
+    let site = Site::with(2, false, WhenUnavailable::Open);
+    for turn in 0..20 {
+        assert!(site.ask(turn % 2, limit(20, 3_600)).await.is_ok());
+    }
+    assert_eq!(site.questions(), 20);
+    for node in 0..2 {
+        assert_eq!(site.passed(node, limit(20, 3_600), 3).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn requests_at_once_share_questions_and_are_no_more_than_in_a_row() {
+    let site = Site::with(1, false, WhenUnavailable::Open);
+    let asked = (0..200).map(|_| site.ask(0, limit(70, 3_600)));
+    let asked: Vec<_> = asked.collect();
+    let mut passed = 0;
+    for outcome in futures_join(asked).await {
+        passed += usize::from(outcome.is_ok());
+    }
+    assert_eq!(passed, 70);
+    assert!(site.questions() < 5, "{}", site.questions());
+}
+
+/// All of them at once.
+async fn futures_join<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, done) in waiting.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let std::task::Poll::Ready(outcome) = future.as_mut().poll(context)
+            {
+                *done = Some(outcome);
+            }
+        }
+        match done.iter().all(Option::is_some) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn what_is_whole_again_is_forgotten() {
+    let site = Site::new(1);
+    site.passed(0, limit(2, 60), 2).await;
+    site.wait_millis(59_500).await;
+    site.nodes[0].forget_unused().await;
+    assert!(!site.nodes[0].desk.shard(site.lineage).is_empty());
+    site.wait_millis(500).await;
+    site.nodes[0].forget_unused().await;
+    assert!(site.nodes[0].desk.shard(site.lineage).is_empty());
+}
+
+/// What happens to one of several processes.
+#[derive(Clone, Debug)]
+enum Step {
+    Requests(usize, usize),
+    Pause(i64),
+    Upkeep(usize),
+    Killed(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let node = 0_usize..3;
+    let step = prop_oneof![
+        6 => (node.clone(), 1_usize..40).prop_map(|(node, count)| Step::Requests(node, count)),
+        4 => prop_oneof![0_i64..20, 0_i64..700, 0_i64..5_000].prop_map(Step::Pause),
+        2 => node.clone().prop_map(Step::Upkeep),
+        1 => node.prop_map(Step::Killed),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_happens_all_processes_together_get_no_more_through_than_one_would(
+        requests in prop_oneof![1_u32..10, 1_u32..2_000],
+        window in prop_oneof![1_u32..4, Just(60), Just(3_600)],
+        hands_out_ahead in any::<bool>(),
+        steps in steps(),
+    ) {
+        run_here(async {
+            let mut site = Site::with(3, hands_out_ahead, WhenUnavailable::Open);
+            let limit = limit(requests, window);
+            let mut used = Used::nothing_of(limit);
+            for step in steps {
+                match step {
+                    Step::Requests(node, count) => {
+                        for _ in 0..count {
+                            if site.ask(node, limit).await.is_ok() {
+                                let now = nanos(site.clock.now());
+                                prop_assert_eq!(used.hand_out(limit, 0, 1, now).requests, 1);
+                            }
+                            // Others have their turn.
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                    Step::Pause(millis) => {
+                        site.clock.advance_millis(millis);
+                    }
+                    Step::Upkeep(node) => site.nodes[node].tend().await,
+                    Step::Killed(node) => {
+                        let clock = Arc::clone(&site.nodes[node].desk.clock);
+                        let keeper = Arc::clone(&site.keeper) as Arc<dyn LimitKeeper>;
+                        site.nodes[node] = Leases::new(clock, keeper, WhenUnavailable::Open);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn after_a_pause_there_is_all_that_nobody_used(
+        requests in 1_u32..1_000,
+        turns in prop::collection::vec((0_usize..3, 1_usize..100, 0_i64..1_500), 1..30),
+    ) {
+        run_here(async {
+            let site = Site::new(3);
+            let limit = limit(requests, 3_600);
+            let mut used = Used::nothing_of(limit);
+            for (node, count, pause) in turns {
+                let passed = site.passed(node, limit, count).await;
+                let passed = u32::try_from(passed).unwrap();
+                used.hand_out(limit, 0, passed, nanos(site.clock.now()));
+                site.wait_millis(pause).await;
+            }
+            site.wait_millis(5_000).await;
+            let left = used.hand_out(limit, 0, u32::MAX, nanos(site.clock.now())).requests;
+            let passed = site.passed(2, limit, requests as usize + 1).await;
+            prop_assert_eq!(u32::try_from(passed).unwrap(), left);
+            Ok(())
+        })?;
+    }
+}
