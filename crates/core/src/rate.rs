@@ -88,7 +88,9 @@ impl RateLimit {
         let before = self.bounded(full_again, now);
         let short = (before - now) + self.share() - self.whole();
         // The clock counts milliseconds: a wait of less would be over too early.
-        let millis = short.unsigned_abs().div_ceil(NANOS_A_MILLISECOND.unsigned_abs());
+        let millis = short
+            .unsigned_abs()
+            .div_ceil(NANOS_A_MILLISECOND.unsigned_abs());
         (short > 0).then(|| Duration::from_millis(millis))
     }
 
@@ -192,7 +194,13 @@ impl Used {
 
     /// Takes back what was not needed, in nanoseconds of the window, then hands out what is there, up to
     /// `wanted` requests: the rule for who keeps a limit for others. `now` is in nanoseconds since 1970.
-    pub fn hand_out(&mut self, limit: RateLimit, returned: Nanos, wanted: u32, now: Nanos) -> Handed {
+    pub fn hand_out(
+        &mut self,
+        limit: RateLimit,
+        returned: Nanos,
+        wanted: u32,
+        now: Nanos,
+    ) -> Handed {
         let used = limit.bounded(self.of(limit, now), now) - now;
         let used = used.saturating_sub(returned.max(0)).max(0);
         let there = u32::try_from((limit.whole() - used) / limit.share()).unwrap_or(u32::MAX);

@@ -28,6 +28,8 @@ mod postgres;
 #[path = "../../store/tests/support/postgres_server.rs"]
 mod postgres_server;
 mod proxies;
+#[path = "../../store/tests/support/redis_server.rs"]
+mod redis_server;
 mod revocation;
 mod revocation_list;
 mod scale;

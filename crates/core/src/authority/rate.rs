@@ -286,7 +286,11 @@ mod tests {
         assert_eq!(remaining(limits.spend(&with(limit(1_000, 60)))), 498);
         assert_eq!(remaining(limits.spend(&with(limit(10, 86_400)))), 3);
         while limits.spend(&with(limit(10, 86_400))).is_ok() {}
-        assert_eq!(limits.spend(&with(None)), Ok(Spent::Settled(None)), "no limit for a while");
+        assert_eq!(
+            limits.spend(&with(None)),
+            Ok(Spent::Settled(None)),
+            "no limit for a while"
+        );
         while limits.spend(&with(limit(60, 60))).is_ok() {}
         let told = wait(limits.spend(&with(limit(60, 60))));
         assert!(told <= Duration::from_secs(1), "{told:?}");

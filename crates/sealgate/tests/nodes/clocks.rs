@@ -14,12 +14,7 @@ const USER_PASSWORD: &str = "correct horse battery staple";
 fn nodes_whose_clocks_differ_by_half_a_minute_agree_on_what_is_good_and_what_is_over() {
     let url = PostgresServer::shared().database();
     let ahead = Plan {
-        variables: vec![
-            ("LD_PRELOAD", libfaketime()),
-            ("FAKETIME", "+30s".to_owned()),
-            // What is measured by a clock that is never set goes on as it is.
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ],
+        variables: half_a_minute_ahead(),
         ..Plan::of(&url)
     };
     let cluster = Cluster::start_as(vec![Plan::of(&url), ahead, Plan::of(&url)]);
@@ -112,6 +107,16 @@ fn seconds_at(node: &Node) -> i64 {
         .split(':')
         .map(|part| part.parse::<i64>().expect("a number"));
     parts.fold(0, |seconds, part| seconds * 60 + part)
+}
+
+/// What sets the clock of a node.
+pub fn half_a_minute_ahead() -> Vec<(&'static str, String)> {
+    vec![
+        ("LD_PRELOAD", libfaketime()),
+        ("FAKETIME", "+30s".to_owned()),
+        // What is measured by a clock that is never set goes on as it is.
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
 }
 
 fn libfaketime() -> String {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::namespace::Namespace;
 use crate::postgres_server::PASSWORD;
+use crate::redis_server;
 use crate::support::{Home, Key, Ran, Server, Stopwatch};
 
 /// After so long a revocation counts everywhere.
@@ -155,6 +156,19 @@ impl Cluster {
         let key = key_in(&made).expect("a key");
         self.note(&key, Told::Created);
         Some(key)
+    }
+
+    /// Makes a key with a limit, such as `30/24h`, at the command line.
+    pub fn create_limited(&self, limit: &str) -> Key {
+        let create = [
+            "create",
+            "--json",
+            "--name",
+            "limited",
+            "--rate-limit",
+            limit,
+        ];
+        key_in(&self.run(&create).success().json()).expect("a key")
     }
 
     /// Revokes a key through a node; says whether that was acknowledged.
@@ -314,7 +328,9 @@ impl Cluster {
         for node in std::mem::take(&mut self.nodes) {
             let (status, log) = node.server.stop();
             assert_eq!(status, Some(0), "{log}");
-            assert!(!log.contains(PASSWORD), "{log}");
+            for password in [PASSWORD, redis_server::PASSWORD] {
+                assert!(!log.contains(password), "{log}");
+            }
             assert!(!log.contains("panicked"), "{log}");
         }
     }

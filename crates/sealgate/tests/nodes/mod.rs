@@ -6,6 +6,7 @@ mod clocks;
 mod cluster;
 mod deployment;
 mod disk;
+mod limits;
 mod namespace;
 mod network;
 mod outages;

@@ -188,10 +188,7 @@ struct Row {
     now: Nanos,
 }
 
-async fn lock(
-    connection: &mut PgConnection,
-    asks: &[Ask],
-) -> Result<HashMap<KeyId, Row>, Fault> {
+async fn lock(connection: &mut PgConnection, asks: &[Ask]) -> Result<HashMap<KeyId, Row>, Fault> {
     let mut lineages: Vec<String> = asks.iter().map(|ask| ask.lineage.to_string()).collect();
     lineages.sort_unstable();
     lineages.dedup();
@@ -227,9 +224,9 @@ fn missing(asks: &[Ask], rows: &HashMap<KeyId, Row>) -> Vec<Vec<Value>> {
         .collect();
     missing.sort_unstable();
     missing.dedup_by(|one, other| one.0 == other.0);
-    let values = missing.into_iter().map(|(lineage, window)| {
-        vec![lineage.into(), 0_i64.into(), window.into()]
-    });
+    let values = missing
+        .into_iter()
+        .map(|(lineage, window)| vec![lineage.into(), 0_i64.into(), window.into()]);
     values.collect()
 }
 

@@ -49,8 +49,8 @@ use sealgate_core::user::UserRecord;
 
 pub use self::connect::{NotAUrl, PostgresOptions};
 use self::error::Fault;
-use self::limits::Limits;
 pub use self::error::describe;
+use self::limits::Limits;
 use self::news::News;
 use self::readers::Readers;
 use self::schema::Keeper;

@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use self::postgres_server::PostgresServer;
 use super::{
-    Postgres, PostgresOptions, addresses, data_keys, feed, health, keys, log, revocations, users,
-    uses,
+    Postgres, PostgresOptions, addresses, data_keys, feed, health, keys, limits, log, revocations,
+    users, uses,
 };
 use crate::row::listing::{self, Ranges};
 
@@ -95,11 +95,12 @@ async fn every_look_up_uses_an_index_in_its_order() {
         addresses::KEEP_NEWEST,
         addresses::FORGET,
         addresses::FORGET_OF_USER,
+        limits::PAGE_AFTER,
     ] {
         assert_indexed(&mut connection, sql, sql, false).await;
     }
     // As many rows as were asked for are sorted.
-    for sql in [feed::SINCE, keys::LOCK] {
+    for sql in [feed::SINCE, keys::LOCK, limits::LOCK, limits::FORGET] {
         assert_indexed(&mut connection, sql, sql, true).await;
     }
 }

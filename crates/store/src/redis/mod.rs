@@ -145,14 +145,17 @@ fn gone(error: &RedisError) -> KeeperGone {
     if error.is_timeout() {
         return late();
     }
-    KeeperGone(match (error.kind(), error.code()) {
+    let refusals = error.clone().into_server_errors();
+    let code = refusals
+        .as_ref()
+        .and_then(|refusals| refusals.first())
+        .map(|(_, refusal)| refusal.code());
+    KeeperGone(match (error.kind(), code) {
         (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => {
             "the server of limits does not let this user in: check user and password".to_owned()
         }
-        (ErrorKind::Io, _) => {
-            format!("the server of limits cannot be reached: {}", error.category())
-        }
         (_, Some(code)) => format!("the server of limits refuses to count: {code}"),
+        (ErrorKind::Io, None) => "the server of limits cannot be reached".to_owned(),
         (_, None) => format!("the server of limits fails: {}", error.category()),
     })
 }

@@ -11,7 +11,7 @@ use super::records::{event, full_key, insert, key, states, update};
 use super::{BIRTH, Engine, change};
 
 /// The newest version of the schema.
-pub const SCHEMA: u32 = 6;
+pub const SCHEMA: u32 = 7;
 
 pub async fn every_field_of_a_key_in_every_state_reads_back(engine: impl Engine) {
     let store = engine.open().await;

@@ -4,6 +4,7 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod limits;
 mod outages;
 #[path = "../support/postgres_server.rs"]
 mod postgres_server;

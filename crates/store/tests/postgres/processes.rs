@@ -208,7 +208,9 @@ async fn a_store_of_an_earlier_schema_is_upgraded_by_processes_that_start_at_onc
     let store = place.open().await;
     commit(&store, [insert(&key(1))]).await;
     store.close().await;
-    place.tamper("UPDATE meta SET schema_version = 4").await;
+    place
+        .tamper("DROP TABLE rate_limit; UPDATE meta SET schema_version = 4")
+        .await;
     let opening = (0..4).map(|_| {
         let place = Arc::clone(&place);
         tokio::spawn(async move { place.open().await })

@@ -230,7 +230,11 @@ impl Pace {
     fn count(&mut self, now: Timestamp) {
         let second = now.as_seconds();
         if second != self.second {
-            self.last = if second == self.second + 1 { self.this } else { 0 };
+            self.last = if second == self.second + 1 {
+                self.this
+            } else {
+                0
+            };
             (self.second, self.this) = (second, 0);
         }
         self.this = self.this.saturating_add(1);

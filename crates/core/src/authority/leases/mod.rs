@@ -141,7 +141,9 @@ impl Leases {
             reply,
         };
         // Something is held, so that the task was started; where the queue is full, it is asked later.
-        self.queue.get().is_some_and(|queue| queue.try_send(wish).is_ok())
+        self.queue
+            .get()
+            .is_some_and(|queue| queue.try_send(wish).is_ok())
     }
 
     fn queue(&self) -> &mpsc::Sender<Wish> {
