@@ -79,6 +79,12 @@ fn redis(limits: &Limits) -> Outcome<Option<Redis>> {
         (None, None) => return Ok(None),
     };
     let redis = Redis::new(&url).map_err(|why| Failure::new(format!("limits.redis_url: {why}")))?;
+    if !redis.is_private() {
+        tracing::warn!(
+            "who is between here and {redis} can alter what was used of limits: write rediss:// in \
+             limits.redis_url, and let the server speak TLS"
+        );
+    }
     Ok(Some(redis))
 }
 
