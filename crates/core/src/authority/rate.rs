@@ -54,28 +54,29 @@ impl RateLimits {
         let Some(limit) = held.profile.rate_limit else {
             return Ok(Spent::Settled(None));
         };
-        let spent = match &self.leases {
-            Some(leases) => leases.spend(held.limited_as(), limit),
-            None => {
-                let taken = self.spend_alone(held.limited_as(), limit);
-                taken.map(|allowance| Spent::Settled(Some(allowance)))
-            }
+        let lineage = held.limited_as();
+        let spent = if let Some(leases) = &self.leases {
+            leases.spend(lineage, limit)
+        } else {
+            let taken = self.spend_alone(lineage, limit);
+            taken.map(|allowance| Spent::Settled(Some(allowance)))
         };
         spent.map_err(|retry_after| refused(held, limit, retry_after))
     }
 
     /// As [`Self::spend`], with the help of who keeps the limit where that is needed.
     pub(super) async fn charge(&self, held: &Held) -> Result<Option<Allowance>, Error> {
-        let (Some(leases), Some(limit)) = (&self.leases, held.profile.rate_limit) else {
-            return match self.spend(held)? {
-                Spent::Settled(allowance) => Ok(allowance),
-                Spent::MustAsk => unreachable!("nobody else keeps the limit"),
-            };
+        let Some(limit) = held.profile.rate_limit else {
+            return Ok(None);
         };
-        match leases.charge(held.limited_as(), limit).await? {
-            Ok(allowance) => Ok(Some(allowance)),
-            Err(retry_after) => Err(refused(held, limit, retry_after).into()),
-        }
+        let lineage = held.limited_as();
+        let outcome = match &self.leases {
+            Some(leases) => leases.charge(lineage, limit).await?,
+            None => self.spend_alone(lineage, limit),
+        };
+        outcome
+            .map(Some)
+            .map_err(|retry_after| refused(held, limit, retry_after).into())
     }
 
     fn spend_alone(&self, lineage: KeyId, limit: RateLimit) -> Result<Allowance, Duration> {

@@ -241,9 +241,10 @@ impl Authority {
         };
         let held = self.settle(now, vet).await?;
         let is_paid = paid.is_some_and(|paid| paid.limited_as() == held.limited_as());
-        let allowance = match is_paid {
-            true => None,
-            false => self.rates.charge(&held).await?,
+        let allowance = if is_paid {
+            None
+        } else {
+            self.rates.charge(&held).await?
         };
         Ok(Identity {
             held,

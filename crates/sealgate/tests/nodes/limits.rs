@@ -69,14 +69,14 @@ fn a_limit_holds_for_all_nodes_together_though_their_clocks_differ_and_one_is_ki
     assert!(so_far >= REQUESTS - 5, "{so_far}");
     use_up(&cluster.nodes, &in_turn, so_far);
 
-    let at_once = cluster.create_limited(LIMIT);
-    let so_far = passed_at_once(&cluster.nodes, &at_once, 40);
+    let together = cluster.create_limited(LIMIT);
+    let so_far = passed_at_once(&cluster.nodes, &together, 40);
     assert!((20..=REQUESTS).contains(&so_far), "{so_far}");
-    use_up(&cluster.nodes, &at_once, so_far);
+    use_up(&cluster.nodes, &together, so_far);
 
-    let at_one = cluster.create_limited(LIMIT);
-    assert_eq!(passed(&cluster.nodes[1], &at_one, 50), REQUESTS);
-    assert_eq!(passed_at_once(&cluster.nodes, &at_one, 10), 0);
+    let at_a_single = cluster.create_limited(LIMIT);
+    assert_eq!(passed(&cluster.nodes[1], &at_a_single, 50), REQUESTS);
+    assert_eq!(passed_at_once(&cluster.nodes, &at_a_single, 10), 0);
 
     let at_a_killed = cluster.create_limited(LIMIT);
     let so_far = passed(&cluster.nodes[2], &at_a_killed, 10);
