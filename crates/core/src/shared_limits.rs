@@ -15,8 +15,8 @@ pub const MOST_ASKS: usize = 1_024;
 /// Keeps what was used of limits, for all processes.
 #[async_trait]
 pub trait LimitKeeper: Send + Sync {
-    /// Takes requests off limits, in this order, each by [`Used::hand_out`]; says what came of each. At
-    /// most [`MOST_ASKS`]. Without any, it finds out whether the keeper answers.
+    /// Takes requests off limits, in this order, each by [`Used::hand_out`]; says what came of each. One
+    /// to [`MOST_ASKS`] are asked for.
     ///
     /// # Errors
     /// If the keeper does not answer in a moment. What was asked for may be taken then.

@@ -204,19 +204,8 @@ impl Authority {
         credential: Credential<'_>,
         address: IpAddr,
     ) -> Result<Identity, Error> {
-        let vet = |now| move || self.vet(credential, address, now);
-        let now = self.now();
-        self.ensure_fresh(now).await?;
-        let vetted = self.settle(now, vet(now)).await?;
-        let charged = match self.rates.spend(&vetted.held)? {
-            Spent::Settled(allowance) => return Ok(vetted.into_identity(allowance)),
-            // In a box: it is seldom needed, and larger than all else of the future.
-            Spent::MustAsk => Box::pin(self.rates.charge(&vetted.held)).await?,
-        };
-        // That took a while.
-        let now = self.now();
-        let vetted = self.settle(now, vet(now)).await?;
-        Ok(vetted.into_identity(charged))
+        self.admit(None, |now| self.vet(credential, address, now))
+            .await
     }
 
     /// As [`Self::authenticate`], a managed key beside another credential of the same request. `paid`:
@@ -231,26 +220,33 @@ impl Authority {
         address: IpAddr,
         paid: Option<KeyId>,
     ) -> Result<Identity, Error> {
+        let paid = paid.and_then(|key_id| self.ring.held(key_id));
+        let vet = |now| self.vet(Credential::Key(key), address, now);
+        self.admit(paid, vet).await
+    }
+
+    /// Charges the limit of who is found good by `vet`, unless it is the one that was `paid` for.
+    async fn admit(
+        &self,
+        paid: Option<Held>,
+        vet: impl Fn(Timestamp) -> Result<Vetted, Unsettled> + Send + Sync,
+    ) -> Result<Identity, Error> {
         let now = self.now();
         self.ensure_fresh(now).await?;
-        let paid = paid.and_then(|key_id| self.ring.held(key_id));
-        let vet = || {
-            let held = self.verify_key(key)?;
-            self.check_held(&held, address, now)?;
-            Ok(held)
+        let vetted = self.settle(now, || vet(now)).await?;
+        if paid.is_some_and(|paid| paid.limited_as() == vetted.held.limited_as()) {
+            return Ok(vetted.into_identity(None));
+        }
+        let charged = match self.rates.spend(&vetted.held)? {
+            Spent::Settled(allowance) => return Ok(vetted.into_identity(allowance)),
+            // In a box: it is seldom needed, and larger than all else of the future.
+            Spent::MustAsk => Box::pin(self.rates.charge(&vetted.held)).await?,
         };
-        let held = self.settle(now, vet).await?;
-        let is_paid = paid.is_some_and(|paid| paid.limited_as() == held.limited_as());
-        let allowance = if is_paid {
-            None
-        } else {
-            self.rates.charge(&held).await?
-        };
-        Ok(Identity {
-            held,
-            token: None,
-            allowance,
-        })
+        // That took a while.
+        let now = self.now();
+        self.ensure_fresh(now).await?;
+        let vetted = self.settle(now, || vet(now)).await?;
+        Ok(vetted.into_identity(charged))
     }
 
     /// Verifies a credential from memory; nothing if the store has to be asked first, or who keeps the

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is tried while others are in the way.
 const TRIES: u32 = 20;
 /// Rows looked at each time that some are forgotten.
-const PAGE: i64 = 5_000;
+const PAGE: i64 = 500;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
@@ -89,13 +89,17 @@ impl Limits {
                 Some(connection) => connection,
                 None => self.options.connect().await?,
             };
-            match work.attempt(&mut connection).await {
+            match run(&mut connection, BEGIN).await {
+                // The server was restarted, perhaps, since the connection was used last. Later it would
+                // not be known whether anything was done, and what goes back must not go back twice.
+                Err(Fault::Lost(_)) if was_idle => continue,
+                begun => begun.map_err(Fault::into_failure)?,
+            }
+            match attempt(work, &mut connection).await {
                 Ok(done) => {
                     *held = Some(connection);
                     return Ok(done);
                 }
-                // The server was restarted, perhaps, since the connection was used last.
-                Err(Fault::Lost(_)) if was_idle => {}
                 Err(Fault::InTheWay | Fault::Locked) if tries < TRIES => {
                     run(&mut connection, "ROLLBACK")
                         .await
@@ -142,7 +146,13 @@ impl LimitKeeper for Limits {
     }
 }
 
-/// Something to do on the connection.
+async fn attempt<W: Work>(work: &W, connection: &mut PgConnection) -> Result<W::Done, Fault> {
+    let done = work.attempt(connection).await?;
+    run(connection, "COMMIT").await?;
+    Ok(done)
+}
+
+/// Something to do in a transaction.
 trait Work: Sync {
     type Done: Send;
 
@@ -161,23 +171,18 @@ impl Work for Take<'_> {
 
     async fn attempt(&self, connection: &mut PgConnection) -> Result<Vec<Handed>, Fault> {
         let Self(asks) = *self;
-        if asks.is_empty() {
-            run(connection, "SELECT 1").await?;
-            return Ok(Vec::new());
-        }
         loop {
-            run(connection, BEGIN).await?;
             let mut rows = lock(connection, asks).await?;
             let missing = missing(asks, &rows);
             if missing.is_empty() {
                 let handed = hand_out(asks, &mut rows);
                 write(connection, rows).await?;
-                run(connection, "COMMIT").await?;
                 return Ok(handed);
             }
             // Without a lock on others, so that two who miss rows do not wait for each other.
             run(connection, "ROLLBACK").await?;
             INSERT.run(connection, missing).await?;
+            run(connection, BEGIN).await?;
         }
     }
 }

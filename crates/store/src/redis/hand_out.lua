@@ -1,5 +1,5 @@
 -- Takes back what was not needed of a limit, then hands out what is there, up to what is wanted.
--- All numbers are whole and below 2^53, so that they are exact.
+-- All numbers are whole and below 2^53, so that they are exact, but for a product where the window changes.
 local requests, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local wanted, returned = tonumber(ARGV[3]), tonumber(ARGV[4])
 

@@ -102,7 +102,7 @@ impl Redis {
 #[async_trait]
 impl LimitKeeper for Redis {
     async fn take(&self, asks: &[Ask]) -> Result<Vec<Handed>, KeeperGone> {
-        let mut questions = Pipeline::with_capacity(asks.len().max(1));
+        let mut questions = Pipeline::with_capacity(asks.len());
         for ask in asks {
             questions
                 .cmd("EVAL")
@@ -113,9 +113,6 @@ impl LimitKeeper for Redis {
                 .arg(ask.limit.window_seconds())
                 .arg(ask.wanted)
                 .arg(ask.returned);
-        }
-        if asks.is_empty() {
-            questions.cmd("PING").ignore();
         }
         let answers = timeout(PATIENCE, self.ask(&questions)).await;
         let answers = answers.map_err(|_| late())??;

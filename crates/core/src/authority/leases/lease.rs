@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use super::Outcome;
 use crate::clock::Timestamp;
 use crate::key::KeyId;
 use crate::rate::{Allowance, Handed, Nanos, RateLimit, Used, nanos};
@@ -26,6 +29,9 @@ pub(super) struct Lease {
     /// From then on the spare melts, as fast as the keeper's bucket fills. Before, what was spent here
     /// takes as long to come back, and nothing can come back twice.
     melts_from: Nanos,
+    /// What was spent while nobody kept the limit, and the keeper has to hear of, in nanoseconds of the
+    /// window.
+    alone: Nanos,
     pace: Pace,
     /// When the keeper handed something out last.
     taken_at: Timestamp,
@@ -37,6 +43,29 @@ pub(super) struct Lease {
     pub is_listed: bool,
 }
 
+/// What the keeper is asked of a limit, and what for.
+pub(super) struct Question {
+    pub ask: Ask,
+    /// Of what is wanted, so much was spent already.
+    owed: u32,
+    /// What the keeper hears of by that, of what was spent while it was gone.
+    alone: Nanos,
+    /// Who waits for a request each.
+    replies: Vec<oneshot::Sender<Outcome>>,
+}
+
+impl Question {
+    /// One for nobody.
+    pub const fn of(ask: Ask) -> Self {
+        Self {
+            ask,
+            owed: 0,
+            alone: 0,
+            replies: Vec::new(),
+        }
+    }
+}
+
 impl Lease {
     pub fn new(limit: RateLimit, now: Timestamp) -> Self {
         Self {
@@ -44,6 +73,7 @@ impl Lease {
             told: Used::nothing_of(limit),
             spare: 0,
             melts_from: nanos(now),
+            alone: 0,
             pace: Pace::default(),
             taken_at: now,
             refused_until: now,
@@ -65,13 +95,6 @@ impl Lease {
         Some(limit.allowance(self.used_by_all(), nanos(now)))
     }
 
-    /// Puts one back that was spent for nobody.
-    pub fn put_back(&mut self, limit: RateLimit) {
-        if self.limit == limit {
-            self.spare = self.spare.saturating_add(limit.share());
-        }
-    }
-
     /// How long to wait, if the keeper said a moment ago that there is nothing.
     pub fn refusal(&self, limit: RateLimit, now: Timestamp) -> Option<Duration> {
         let is_near = now < self.refused_until
@@ -81,7 +104,7 @@ impl Lease {
     }
 
     /// Notes that the keeper has nothing; says how long to wait.
-    pub fn refuse(&mut self, now: Timestamp) -> Duration {
+    fn refuse(&mut self, now: Timestamp) -> Duration {
         let wait = self.wait(now);
         let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         self.refused_until = now.plus_millis(millis.min(REFUSE_MILLIS));
@@ -89,7 +112,7 @@ impl Lease {
     }
 
     /// Takes one request off the whole limit, as if nobody else did.
-    pub fn spend_alone(&mut self, limit: RateLimit, now: Timestamp) -> Result<Allowance, Duration> {
+    pub fn spend_alone(&mut self, limit: RateLimit, now: Timestamp) -> Outcome {
         let before = self.told.of(limit, nanos(now));
         let taken = limit.take(before, now);
         self.told = Used {
@@ -98,6 +121,10 @@ impl Lease {
         };
         if self.limit != limit {
             (self.limit, self.spare) = (limit, 0);
+        }
+        if taken.outcome.is_ok() {
+            let alone = self.alone.saturating_add(limit.share());
+            self.alone = alone.min(limit.whole());
         }
         taken.outcome
     }
@@ -108,89 +135,168 @@ impl Lease {
         ahead > 1 && !self.is_asked && self.spare < i64::from(ahead / 2) * self.limit.share()
     }
 
-    /// Puts down what to ask the keeper for so many requests that wait. What was held of another limit
-    /// goes back first.
+    /// Puts down what to ask the keeper for those who wait. What was held of another limit goes back
+    /// first.
     pub fn ask(
         &mut self,
         lineage: KeyId,
         limit: RateLimit,
-        waiting: u32,
+        replies: Vec<oneshot::Sender<Outcome>>,
         may_ask_ahead: bool,
         now: Timestamp,
-        asks: &mut Vec<Ask>,
+        questions: &mut Vec<Question>,
     ) {
         self.melt(now);
+        let owed = self.owed(limit, now);
         if self.limit != limit {
-            if self.spare > 0 {
-                asks.push(self.give_back(lineage, self.spare));
-            }
+            questions.extend(self.give_back(lineage, self.spare));
             self.limit = limit;
         }
         let ahead = if may_ask_ahead { self.ahead(now) } else { 0 };
         let held = u32::try_from(self.spare / limit.share()).unwrap_or(u32::MAX);
-        let wanted = waiting.max(ahead).saturating_sub(held);
-        if wanted > 0 {
-            self.is_asked = true;
-            asks.push(Ask {
+        let waiting = u32::try_from(replies.len()).unwrap_or(u32::MAX);
+        // Not less for what is held: others may have spent it before the answer is here.
+        let wanted = owed
+            .saturating_add(waiting)
+            .saturating_add(ahead.saturating_sub(held));
+        self.is_asked = wanted > 0;
+        if self.is_asked {
+            let ask = Ask {
                 lineage,
                 limit,
                 returned: 0,
                 wanted,
+            };
+            let alone = self.alone;
+            questions.push(Question {
+                ask,
+                owed,
+                alone,
+                replies,
             });
         }
     }
 
-    /// Takes in what the keeper handed out, or took back.
-    pub fn take_in(&mut self, ask: &Ask, handed: Handed, now: Timestamp) {
+    /// Takes in what the keeper handed out, or took back: first for what was spent already, then for those
+    /// who wait, and the rest to be held.
+    pub fn take_in(
+        &mut self,
+        question: Question,
+        handed: Handed,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let Question {
+            ask,
+            owed,
+            alone,
+            replies,
+        } = question;
+        let (limit, share) = (ask.limit, ask.limit.share());
         self.melt(now);
         self.told = Used {
             full_again: nanos(now).saturating_add(handed.missing),
-            window_seconds: ask.limit.window_seconds(),
+            window_seconds: limit.window_seconds(),
         };
-        if ask.wanted > 0 && ask.limit == self.limit {
-            let got = i64::from(handed.requests) * ask.limit.share();
-            self.spare = self.spare.saturating_add(got);
-            self.taken_at = now;
+        if ask.wanted == 0 {
+            return;
         }
-        self.is_asked = false;
+        (self.is_asked, self.taken_at) = (false, now);
+        let got = handed.requests.min(ask.wanted);
+        self.alone = (self.alone - alone).max(0);
+        let left = got.saturating_sub(owed);
+        let waiting = u32::try_from(replies.len()).unwrap_or(u32::MAX);
+        let served = left.min(waiting);
+        if self.limit == limit {
+            // The keeper's bucket has filled for as long as its answer took.
+            let melted = (nanos(now) - nanos(asked_at)).max(0);
+            let rest = i64::from(left - served) * share;
+            self.spare = self.spare.saturating_add((rest - melted).max(0));
+            let comes_back = nanos(now).saturating_add(i64::from(served) * share);
+            self.melts_from = self.melts_from.max(comes_back);
+        }
+        let allowance = limit.allowance(self.used_by_all(), nanos(now));
+        let mut replies = replies.into_iter();
+        for reply in replies.by_ref().take(served as usize) {
+            self.pace.count(now);
+            // Whoever has gone meanwhile did come.
+            let _ = reply.send(Ok(allowance));
+        }
+        if got < ask.wanted {
+            for reply in replies {
+                let _ = reply.send(Err(self.refuse(now)));
+            }
+        }
     }
 
-    /// What of the spare has not been needed for a while, to be given back.
-    pub fn give_back_idle(&mut self, lineage: KeyId, now: Timestamp) -> Option<Ask> {
+    /// What the keeper has to hear of: what was spent while it was gone, or else what of the spare has not
+    /// been needed for a while.
+    pub fn settle(&mut self, lineage: KeyId, now: Timestamp) -> Option<Question> {
         self.melt(now);
+        let owed = self.owed(self.limit, now);
+        if owed > 0 {
+            if self.is_asked {
+                return None;
+            }
+            self.is_asked = true;
+            let ask = Ask {
+                lineage,
+                limit: self.limit,
+                returned: 0,
+                wanted: owed,
+            };
+            let alone = self.alone;
+            return Some(Question {
+                owed,
+                alone,
+                ..Question::of(ask)
+            });
+        }
+        self.alone = 0;
         let held_for = now.as_millis().saturating_sub(self.taken_at.as_millis());
         if (0..HOLD_MILLIS).contains(&held_for) {
             return None;
         }
         let needed = i64::from(self.pace.recent(now)) * self.limit.share();
-        let idle = self.spare - needed;
-        (idle > 0).then(|| self.give_back(lineage, idle))
+        self.give_back(lineage, self.spare - needed)
     }
 
     /// All of the spare, to be given back.
-    pub fn give_back_all(&mut self, lineage: KeyId, now: Timestamp) -> Option<Ask> {
+    pub fn give_back_all(&mut self, lineage: KeyId, now: Timestamp) -> Option<Question> {
         self.melt(now);
-        (self.spare > 0).then(|| self.give_back(lineage, self.spare))
+        self.give_back(lineage, self.spare)
     }
 
-    fn give_back(&mut self, lineage: KeyId, returned: Nanos) -> Ask {
+    fn give_back(&mut self, lineage: KeyId, returned: Nanos) -> Option<Question> {
+        if returned <= 0 {
+            return None;
+        }
         self.spare -= returned;
-        Ask {
+        Some(Question::of(Ask {
             lineage,
             limit: self.limit,
             returned,
             wanted: 0,
-        }
+        }))
     }
 
-    pub const fn holds_something(&self) -> bool {
-        self.spare > 0
+    /// Whether [`Self::settle`] may have something to say.
+    pub const fn is_unsettled(&self) -> bool {
+        self.spare > 0 || self.alone > 0
     }
 
     /// Whether nothing is lost if it is forgotten.
     pub fn is_over(&self, now: Timestamp) -> bool {
         let is_whole = self.told.full_again <= nanos(now);
         is_whole && self.spare <= 0 && !self.is_asked && self.pace.recent(now) == 0
+    }
+
+    /// How many requests were spent alone, but for those that have come back since.
+    fn owed(&self, limit: RateLimit, now: Timestamp) -> u32 {
+        let now = nanos(now);
+        let missing = self.told.of(limit, now).saturating_sub(now);
+        let owed = self.alone.min(missing.clamp(0, limit.whole()));
+        u32::try_from((owed + limit.share() - 1) / limit.share()).unwrap_or(u32::MAX)
     }
 
     /// How many to hold ahead: as many as were used in a second, and not much of what is there.

@@ -7,13 +7,16 @@
 mod lease;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
-use self::lease::Lease;
+use self::lease::{Lease, Question};
 use super::rate::Spent;
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
@@ -29,6 +32,8 @@ const SHARDS: usize = 64;
 const QUEUE: usize = 4 * MOST_ASKS;
 /// How often a request asks whose limit was asked about under other terms at the same moment.
 const TRIES: u32 = 10;
+/// After how long a silence it is looked whether the keeper still answers, in milliseconds.
+const LOOK_MILLIS: i64 = 5_000;
 
 /// The limits that are counted together.
 pub(super) struct Leases {
@@ -43,9 +48,12 @@ struct Desk {
     keeper: Arc<dyn LimitKeeper>,
     when_unavailable: WhenUnavailable,
     shards: Box<[Mutex<HashMap<KeyId, Lease>>; SHARDS]>,
-    /// Those that may have something to give back.
-    holding: Mutex<Vec<KeyId>>,
+    /// Those of which the keeper may have to hear without a request: something to give back, or something
+    /// that was spent while it was gone.
+    unsettled: Mutex<Vec<KeyId>>,
     is_gone: AtomicBool,
+    /// When the keeper answered last, in milliseconds since 1970.
+    answered_at: AtomicI64,
     failures: AtomicU64,
 }
 
@@ -56,6 +64,9 @@ struct Wish {
     /// Who waits for it; nobody if something is to be held ahead. Dropped if it has to look again.
     reply: Option<oneshot::Sender<Outcome>>,
 }
+
+/// The leases of some keys.
+type Shard<'a> = MutexGuard<'a, HashMap<KeyId, Lease>>;
 
 /// What is left, or how long to wait.
 type Outcome = Result<Allowance, Duration>;
@@ -71,8 +82,9 @@ impl Leases {
             keeper,
             when_unavailable,
             shards: Box::new(std::array::from_fn(|_| Mutex::default())),
-            holding: Mutex::default(),
+            unsettled: Mutex::default(),
             is_gone: AtomicBool::new(false),
+            answered_at: AtomicI64::new(i64::MIN / 2),
             failures: AtomicU64::new(0),
         };
         Self {
@@ -97,9 +109,11 @@ impl Leases {
         }
         if desk.is_gone() {
             return match desk.when_unavailable {
-                WhenUnavailable::Open => lease
-                    .spend_alone(limit, now)
-                    .map(|allowance| Spent::Settled(Some(allowance))),
+                WhenUnavailable::Open => {
+                    drop(shard);
+                    let outcome = desk.spend_alone(lineage, limit);
+                    outcome.map(|allowance| Spent::Settled(Some(allowance)))
+                }
                 WhenUnavailable::Closed => Ok(Spent::MustAsk),
             };
         }
@@ -111,11 +125,13 @@ impl Leases {
 
     /// Takes one request off a limit, with the keeper's help where that is needed.
     pub async fn charge(&self, lineage: KeyId, limit: RateLimit) -> Result<Outcome, Error> {
+        let desk = &self.desk;
+        let is_closed = desk.when_unavailable == WhenUnavailable::Closed;
         for _ in 0..TRIES {
             match self.spend(lineage, limit) {
                 Ok(Spent::Settled(Some(allowance))) => return Ok(Ok(allowance)),
                 Err(wait) => return Ok(Err(wait)),
-                Ok(_) if self.desk.is_gone() => break,
+                Ok(_) if is_closed && desk.is_gone() => break,
                 Ok(_) => {}
             }
             let (reply, outcome) = oneshot::channel();
@@ -130,7 +146,10 @@ impl Leases {
                 return Ok(outcome);
             }
         }
-        Err(Error::LimitsUnavailable)
+        if is_closed {
+            return Err(Error::LimitsUnavailable);
+        }
+        Ok(desk.spend_alone(lineage, limit))
     }
 
     fn ask_ahead(&self, lineage: KeyId, limit: RateLimit) -> bool {
@@ -154,19 +173,22 @@ impl Leases {
         })
     }
 
-    /// Gives back what has not been needed for a while, and looks whether a keeper that was gone is back.
+    /// Settles with the keeper what is open between the two, and looks whether it answers if nobody has
+    /// asked it for a while.
     pub async fn tend(&self) {
-        if self.desk.is_gone() {
-            self.desk.put(&[]).await;
-        } else {
-            self.desk.give_back(Lease::give_back_idle).await;
+        let desk = &self.desk;
+        if desk.is_gone() || desk.is_silent() {
+            desk.put(vec![Question::of(probe())]).await;
+        }
+        if !desk.is_gone() {
+            desk.settle(Lease::settle).await;
         }
     }
 
     /// Gives back all that is held: nothing will be asked for any more.
     pub async fn end(&self) {
         if !self.desk.is_gone() {
-            self.desk.give_back(Lease::give_back_all).await;
+            self.desk.settle(Lease::give_back_all).await;
         }
     }
 
@@ -182,9 +204,10 @@ impl Leases {
             }
         }
         if !self.desk.is_gone()
-            && let Err(gone) = self.desk.keeper.forget_whole().await
+            && let Err(failure) = self.desk.keeper.forget_whole().await
         {
-            self.desk.note_failure(&gone);
+            // They are there next time: nobody needs it.
+            tracing::warn!(%failure, "limits that are whole again were not forgotten");
         }
     }
 
@@ -200,110 +223,140 @@ impl Leases {
 async fn run(desk: Arc<Desk>, mut queue: mpsc::Receiver<Wish>) {
     let mut wishes = Vec::new();
     while queue.recv_many(&mut wishes, MOST_ASKS / 2).await > 0 {
-        desk.fulfil(&mut wishes).await;
+        let fulfilled = AssertUnwindSafe(desk.fulfil(std::mem::take(&mut wishes)));
+        if fulfilled.catch_unwind().await.is_err() {
+            // Who waits looks again.
+            desk.note_failure(&KeeperGone("it panicked".to_owned()));
+        }
     }
 }
 
+/// A limit of nobody's: taking from it takes all that taking from another does.
+fn probe() -> Ask {
+    Ask {
+        lineage: KeyId(Uuid::nil()),
+        limit: RateLimit::new(1, 1).expect("a limit"),
+        returned: 0,
+        wanted: 1,
+    }
+}
+
+/// Wishes about one limit.
+struct Waiting {
+    limit: RateLimit,
+    replies: Vec<oneshot::Sender<Outcome>>,
+}
+
 impl Desk {
-    async fn fulfil(&self, wishes: &mut Vec<Wish>) {
-        // Who stopped waiting needs nothing.
-        wishes.retain(|wish| !wish.reply.as_ref().is_some_and(oneshot::Sender::is_closed));
-        if !self.is_gone() {
-            let asks = self.asks(wishes);
-            if !asks.is_empty() {
-                self.put(&asks).await;
+    async fn fulfil(&self, wishes: Vec<Wish>) {
+        let mut waiting: HashMap<KeyId, Waiting> = HashMap::new();
+        for wish in wishes {
+            // Who stopped waiting needs nothing.
+            if wish.reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
+                continue;
+            }
+            let waiting = waiting.entry(wish.lineage).or_insert_with(|| Waiting {
+                limit: wish.limit,
+                replies: Vec::new(),
+            });
+            // Of a limit that is just being changed, the others look again.
+            if waiting.limit == wish.limit {
+                waiting.replies.extend(wish.reply);
             }
         }
-        for wish in wishes.drain(..) {
-            self.answer(wish);
-        }
-    }
-
-    /// One question for each limit, with what was held of another limit of the same keys before it.
-    fn asks(&self, wishes: &mut Vec<Wish>) -> Vec<Ask> {
-        let mut waiting: HashMap<KeyId, (RateLimit, u32)> = HashMap::new();
-        wishes.retain(|wish| {
-            let (limit, count) = waiting.entry(wish.lineage).or_insert((wish.limit, 0));
-            *count += u32::from(wish.reply.is_some());
-            // Of a limit that is just being changed, the others look again.
-            *limit == wish.limit
-        });
-        let mut asks = Vec::with_capacity(waiting.len());
-        for (lineage, (limit, waiting)) in waiting {
+        let mut questions = Vec::with_capacity(waiting.len());
+        for (lineage, Waiting { limit, replies }) in waiting {
             let mut shard = self.shard(lineage);
             let now = self.clock.now();
             let lease = shard
                 .entry(lineage)
                 .or_insert_with(|| Lease::new(limit, now));
-            lease.is_asked = false;
+            if self.is_gone() {
+                // They look again too, and hear what is to be done without it.
+                lease.is_asked = false;
+                continue;
+            }
             let may_ask_ahead = self.keeper.hands_out_ahead();
-            lease.ask(lineage, limit, waiting, may_ask_ahead, now, &mut asks);
+            lease.ask(lineage, limit, replies, may_ask_ahead, now, &mut questions);
         }
-        asks
+        if !questions.is_empty() {
+            self.put(questions).await;
+        }
     }
 
     /// Asks the keeper, and takes in what it answers.
-    async fn put(&self, asks: &[Ask]) {
-        let answer = self.keeper.take(asks).await;
+    async fn put(&self, questions: Vec<Question>) {
+        let asks: Vec<Ask> = questions.iter().map(|question| question.ask).collect();
+        let asked_at = self.clock.now();
+        let answer = self.keeper.take(&asks).await;
         match &answer {
             Ok(_) => self.note_success(),
             Err(gone) => self.note_failure(gone),
         }
-        let handed = answer.unwrap_or_default();
-        for (place, ask) in asks.iter().enumerate() {
-            let mut shard = self.shard(ask.lineage);
+        let mut handed = answer.unwrap_or_default().into_iter();
+        for question in questions {
+            let (lineage, handed) = (question.ask.lineage, handed.next());
+            let mut shard = self.shard(lineage);
             let now = self.clock.now();
-            let Some(lease) = shard.get_mut(&ask.lineage) else {
+            let Some(lease) = shard.get_mut(&lineage) else {
                 continue;
             };
-            match handed.get(place) {
-                Some(handed) => lease.take_in(ask, *handed, now),
+            match handed {
+                Some(handed) => lease.take_in(question, handed, asked_at, now),
+                // Who waits looks again.
                 None => lease.is_asked = false,
             }
-            if lease.holds_something() && !lease.is_listed {
-                lease.is_listed = true;
-                drop(shard);
-                lock(&self.holding).push(ask.lineage);
-            }
+            self.list(shard, lineage);
         }
     }
 
-    fn answer(&self, wish: Wish) {
-        let Some(reply) = wish.reply else {
-            return;
-        };
-        let mut shard = self.shard(wish.lineage);
+    /// Takes one request off a limit as if nobody else did.
+    fn spend_alone(&self, lineage: KeyId, limit: RateLimit) -> Outcome {
+        let mut shard = self.shard(lineage);
         let now = self.clock.now();
-        let Some(lease) = shard.get_mut(&wish.lineage) else {
-            return;
-        };
-        let outcome = match lease.spend(wish.limit, now) {
-            Some(allowance) => Ok(allowance),
-            None if self.is_gone() => return,
-            None => Err(lease.refuse(now)),
-        };
-        if let Err(Ok(_)) = reply.send(outcome) {
-            lease.put_back(wish.limit);
-        }
+        let lease = shard
+            .entry(lineage)
+            .or_insert_with(|| Lease::new(limit, now));
+        let outcome = lease.spend_alone(limit, now);
+        self.list(shard, lineage);
+        outcome
     }
 
-    async fn give_back(&self, part: impl Fn(&mut Lease, KeyId, Timestamp) -> Option<Ask>) {
-        let mut holding = std::mem::take(&mut *lock(&self.holding));
-        let mut asks = Vec::new();
-        holding.retain(|lineage| {
+    /// Puts a lease on the list of those to be settled, if it may be one and is not there yet.
+    fn list(&self, mut shard: Shard<'_>, lineage: KeyId) {
+        let lease = shard.get_mut(&lineage);
+        let Some(lease) = lease.filter(|lease| lease.is_unsettled() && !lease.is_listed) else {
+            return;
+        };
+        lease.is_listed = true;
+        drop(shard);
+        lock(&self.unsettled).push(lineage);
+    }
+
+    async fn settle(&self, part: impl Fn(&mut Lease, KeyId, Timestamp) -> Option<Question>) {
+        let mut unsettled = std::mem::take(&mut *lock(&self.unsettled));
+        let mut questions = Vec::new();
+        unsettled.retain(|lineage| {
             let mut shard = self.shard(*lineage);
             let now = self.clock.now();
             let Some(lease) = shard.get_mut(lineage) else {
                 return false;
             };
-            asks.extend(part(lease, *lineage, now));
-            lease.is_listed = lease.holds_something();
+            questions.extend(part(lease, *lineage, now));
+            lease.is_listed = lease.is_unsettled();
             lease.is_listed
         });
-        lock(&self.holding).append(&mut holding);
-        for asks in asks.chunks(MOST_ASKS) {
-            self.put(asks).await;
+        lock(&self.unsettled).append(&mut unsettled);
+        while !questions.is_empty() {
+            let others = questions.split_off(questions.len().min(MOST_ASKS));
+            self.put(std::mem::replace(&mut questions, others)).await;
         }
+    }
+
+    /// Whether the keeper has not answered for a while, which may be for want of a question.
+    fn is_silent(&self) -> bool {
+        let since = self.clock.now().as_millis() - self.answered_at.load(Ordering::Relaxed);
+        !(0..LOOK_MILLIS).contains(&since)
     }
 
     fn is_gone(&self) -> bool {
@@ -311,6 +364,8 @@ impl Desk {
     }
 
     fn note_success(&self) {
+        let now = self.clock.now().as_millis();
+        self.answered_at.store(now, Ordering::Relaxed);
         if self.is_gone.swap(false, Ordering::Relaxed) {
             tracing::info!("rate limits are counted together again");
         }
@@ -331,7 +386,7 @@ impl Desk {
         }
     }
 
-    fn shard(&self, lineage: KeyId) -> MutexGuard<'_, HashMap<KeyId, Lease>> {
+    fn shard(&self, lineage: KeyId) -> Shard<'_> {
         // The last bytes of an identifier are random.
         let [.., last] = lineage.0.into_bytes();
         lock(&self.shards[usize::from(last) % SHARDS])

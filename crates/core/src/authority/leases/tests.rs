@@ -16,13 +16,19 @@ struct Memory {
     hands_out_ahead: bool,
     used: Mutex<HashMap<KeyId, Used>>,
     is_away: AtomicBool,
+    panics: AtomicBool,
     questions: AtomicUsize,
 }
 
 #[async_trait]
 impl LimitKeeper for Memory {
     async fn take(&self, asks: &[Ask]) -> Result<Vec<Handed>, KeeperGone> {
-        self.questions.fetch_add(1, Ordering::Relaxed);
+        if asks != [probe()] {
+            self.questions.fetch_add(1, Ordering::Relaxed);
+        }
+        assert!(!self.panics.load(Ordering::Relaxed), "as it was told");
+        // Others have their turn.
+        tokio::task::yield_now().await;
         if self.is_away.load(Ordering::Relaxed) {
             return Err(KeeperGone("away".to_owned()));
         }
@@ -52,6 +58,17 @@ impl Clock for Skewed {
     }
 }
 
+/// A clock of which no two readings are the same.
+#[derive(Debug)]
+struct Ticking(Arc<ManualClock>);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        self.0.advance_millis(1);
+        self.0.now()
+    }
+}
+
 /// Processes that share a keeper, and the key that they are asked with.
 struct Site {
     clock: Arc<ManualClock>,
@@ -72,6 +89,7 @@ impl Site {
             hands_out_ahead,
             used: Mutex::default(),
             is_away: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
             questions: AtomicUsize::new(0),
         });
         // No two clocks agree.
@@ -102,11 +120,13 @@ impl Site {
 
     /// Lets time pass, as a server's upkeep does.
     async fn wait_millis(&self, millis: i64) {
+        others_go_on().await;
         for _ in 0..millis / 500 {
             self.clock.advance_millis(500);
             for node in &self.nodes {
                 node.tend().await;
             }
+            others_go_on().await;
         }
         self.clock.advance_millis(millis % 500);
     }
@@ -118,6 +138,13 @@ impl Site {
 
 fn limit(requests: u32, window_seconds: u32) -> RateLimit {
     RateLimit::new(requests, window_seconds).unwrap()
+}
+
+/// What was asked ahead is answered.
+async fn others_go_on() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn run_here<T>(work: impl Future<Output = T>) -> T {
@@ -207,8 +234,107 @@ async fn a_keeper_that_is_gone_leaves_each_process_to_itself_and_is_asked_again_
     site.keeper.is_away.store(false, Ordering::Relaxed);
     site.wait_millis(500).await;
     assert!(site.nodes[0].health().answers);
-    assert_eq!(site.passed(1, hour, 20).await, 10);
-    assert_eq!(site.passed(0, hour, 20).await, 0);
+    for node in 0..2 {
+        assert_eq!(site.passed(node, hour, 20).await, 0, "all of it was used");
+    }
+}
+
+#[tokio::test]
+async fn a_keeper_that_is_gone_again_and_again_leaves_each_process_its_limit_once() {
+    let site = Site::new(3);
+    let hour = limit(100, 36_000);
+    let mut passed = 0;
+    for outage in 0..9 {
+        site.keeper.is_away.store(true, Ordering::Relaxed);
+        passed += site.passed(outage % 3, hour, 30).await;
+        site.keeper.is_away.store(false, Ordering::Relaxed);
+        site.wait_millis(500).await;
+        passed += site.passed((outage + 1) % 3, hour, 5).await;
+    }
+    for node in 0..3 {
+        passed += site.passed(node, hour, 100).await;
+    }
+    assert_eq!(passed, 100, "what was spent alone was told each time");
+}
+
+#[tokio::test]
+async fn what_was_spent_alone_and_has_come_back_meanwhile_is_not_charged_again() {
+    let site = Site::new(1);
+    let minute = limit(60, 60);
+    site.keeper.is_away.store(true, Ordering::Relaxed);
+    assert_eq!(site.passed(0, minute, 40).await, 40);
+    site.clock.advance_millis(30_000);
+    site.keeper.is_away.store(false, Ordering::Relaxed);
+    site.wait_millis(500).await;
+    assert_eq!(site.passed(0, minute, 60).await, 50);
+}
+
+#[tokio::test]
+async fn who_keeps_limits_is_looked_for_at_the_start_and_after_a_silence() {
+    let site = Site::new(1);
+    site.keeper.is_away.store(true, Ordering::Relaxed);
+    site.wait_millis(500).await;
+    assert!(
+        !site.nodes[0].health().answers,
+        "nobody has asked for anything"
+    );
+    site.keeper.is_away.store(false, Ordering::Relaxed);
+    site.wait_millis(500).await;
+    assert!(site.nodes[0].health().answers);
+    site.keeper.is_away.store(true, Ordering::Relaxed);
+    site.wait_millis(4_500).await;
+    assert!(site.nodes[0].health().answers);
+    site.wait_millis(1_000).await;
+    assert!(!site.nodes[0].health().answers);
+}
+
+#[tokio::test]
+async fn a_question_that_panics_is_a_keeper_that_is_gone() {
+    for (when, passes) in [
+        (WhenUnavailable::Open, true),
+        (WhenUnavailable::Closed, false),
+    ] {
+        let site = Site::with(1, true, when);
+        let hour = limit(10, 3_600);
+        site.keeper.panics.store(true, Ordering::Relaxed);
+        let charged = site.nodes[0].charge(site.lineage, hour).await;
+        assert_eq!(charged.is_ok_and(|outcome| outcome.is_ok()), passes);
+        site.keeper.panics.store(false, Ordering::Relaxed);
+        site.wait_millis(500).await;
+        assert!(site.ask(0, hour).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn who_waited_gets_what_was_handed_out_however_the_clock_goes_on_meanwhile() {
+    for hands_out_ahead in [true, false] {
+        let mut site = Site::with(1, hands_out_ahead, WhenUnavailable::Open);
+        let clock = Arc::new(Ticking(site.clock.clone()));
+        let keeper = site.keeper.clone() as Arc<dyn LimitKeeper>;
+        site.nodes[0] = Leases::new(clock, keeper, WhenUnavailable::Open);
+        for number in 0..50 {
+            site.lineage = KeyId(uuid(&SeededRandom::new(number), START));
+            assert!(site.ask(0, limit(1, 3_600)).await.is_ok());
+            assert!(site.ask(0, limit(1, 3_600)).await.is_err());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_at_once_on_many_threads_as_many_pass_as_there_are_and_no_fewer() {
+    for hands_out_ahead in [true, false] {
+        let site = Arc::new(Site::with(1, hands_out_ahead, WhenUnavailable::Open));
+        let tasks = (0..40).map(|_| {
+            let site = Arc::clone(&site);
+            tokio::spawn(async move { site.passed(0, limit(400, 3_600), 9).await })
+        });
+        let mut passed = 0;
+        for task in tasks.collect::<Vec<_>>() {
+            passed += task.await.unwrap();
+        }
+        assert_eq!(passed, 360, "{hands_out_ahead}");
+        assert_eq!(site.passed(0, limit(400, 3_600), 60).await, 40);
+    }
 }
 
 #[tokio::test]
