@@ -206,7 +206,7 @@ async fn run(desk: Arc<Desk>, mut queue: mpsc::Receiver<Wish>) {
 
 impl Desk {
     async fn fulfil(&self, wishes: &mut Vec<Wish>) {
-        // Who stopped waiting needs nothing.
+        // Nothing is asked for who stopped waiting.
         wishes.retain(|wish| !wish.reply.as_ref().is_some_and(oneshot::Sender::is_closed));
         if !self.is_gone() {
             let asks = self.asks(wishes);
@@ -269,7 +269,8 @@ impl Desk {
     }
 
     fn answer(&self, wish: Wish) {
-        let Some(reply) = wish.reply else {
+        // Nor are they charged.
+        let Some(reply) = wish.reply.filter(|reply| !reply.is_closed()) else {
             return;
         };
         let mut shard = self.shard(wish.lineage);
