@@ -375,7 +375,7 @@ async fn requests_at_once_share_questions_and_are_no_more_than_in_a_row() {
     let asked = (0..200).map(|_| site.ask(0, limit(70, 3_600)));
     let asked: Vec<_> = asked.collect();
     let mut passed = 0;
-    for outcome in futures_join(asked).await {
+    for outcome in all_at_once(asked).await {
         passed += usize::from(outcome.is_ok());
     }
     assert_eq!(passed, 70);
@@ -383,7 +383,7 @@ async fn requests_at_once_share_questions_and_are_no_more_than_in_a_row() {
 }
 
 /// All of them at once.
-async fn futures_join<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+async fn all_at_once<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {
@@ -394,10 +394,10 @@ async fn futures_join<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
                 *done = Some(outcome);
             }
         }
-        match done.iter().all(Option::is_some) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
+        if done.iter().any(Option::is_none) {
+            return std::task::Poll::Pending;
         }
+        std::task::Poll::Ready(())
     })
     .await;
     done.into_iter().flatten().collect()
