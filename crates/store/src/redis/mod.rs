@@ -17,6 +17,8 @@ use tokio::time::timeout;
 
 /// How long requests wait for an answer, before their limits are decided without it.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// How long they wait for a connection, which is made seldom, and with TLS takes longer.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 
 const HAND_OUT: &str = include_str!("hand_out.lua");
 
@@ -75,7 +77,8 @@ impl Redis {
                 Some(connection) => connection,
                 None => self.connect().await.map_err(|error| gone(&error))?,
             };
-            match questions.query_async(&mut connection).await {
+            let answered = timeout(PATIENCE, questions.query_async(&mut connection)).await;
+            match answered.map_err(|_| late())? {
                 Ok(answers) => {
                     *held = Some(connection);
                     return Ok(answers);
@@ -90,7 +93,7 @@ impl Redis {
 
     async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
+            .set_connection_timeout(Some(CONNECT_PATIENCE))
             .set_response_timeout(Some(PATIENCE));
         let client = &self.client;
         client
@@ -114,8 +117,7 @@ impl LimitKeeper for Redis {
                 .arg(ask.wanted)
                 .arg(ask.returned);
         }
-        let answers = timeout(PATIENCE, self.ask(&questions)).await;
-        let answers = answers.map_err(|_| late())??;
+        let answers = self.ask(&questions).await?;
         let handed = answers.iter().map(|answer| match answer.as_slice() {
             [requests, missing] => Some(Handed {
                 requests: u32::try_from(*requests).ok()?,
