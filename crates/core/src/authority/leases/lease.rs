@@ -193,6 +193,7 @@ impl Lease {
             replies,
         } = question;
         let (limit, share) = (ask.limit, ask.limit.share());
+        let melted_from = self.melts_from;
         self.melt(now);
         self.told = Used {
             full_again: nanos(now).saturating_add(handed.missing),
@@ -208,12 +209,14 @@ impl Lease {
         let waiting = u32::try_from(replies.len()).unwrap_or(u32::MAX);
         let served = left.min(waiting);
         if self.limit == limit {
-            // The keeper's bucket has filled for as long as its answer took.
-            let melted = (nanos(now) - nanos(asked_at)).max(0);
+            // The keeper's bucket has filled for as long as its answer took: what is held ahead melts from
+            // the question on, but for what takes as long to come back.
+            let comes_back = i64::from(served) * share;
+            let melts_from = melted_from.max(nanos(asked_at).saturating_add(comes_back));
+            let melted = nanos(now).saturating_sub(melts_from).max(0);
             let rest = i64::from(left - served) * share;
             self.spare = self.spare.saturating_add((rest - melted).max(0));
-            let comes_back = nanos(now).saturating_add(i64::from(served) * share);
-            self.melts_from = self.melts_from.max(comes_back);
+            self.melts_from = self.melts_from.max(melts_from);
         }
         let allowance = limit.allowance(self.used_by_all(), nanos(now));
         let mut replies = replies.into_iter();
