@@ -226,6 +226,67 @@ async fn a_thousand_requests_for_a_cold_key_ask_the_store_once() {
 }
 
 #[tokio::test]
+async fn a_question_that_was_answered_while_it_waited_for_its_turn_is_not_asked() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let elsewhere = site.command_line().await;
+    let mut created = Vec::new();
+    for number in 0..32 {
+        created.push(create(&elsewhere, &format!("cold {number}")).await);
+    }
+    gate.is_closed.store(true, SeqCst);
+    let asking: Vec<_> = created
+        .into_iter()
+        .map(|created| {
+            let server = server.clone();
+            tokio::spawn(async move { present(&server, &created).await.is_ok() })
+        })
+        .collect();
+    // As many as there are places have read; the others wait for these.
+    for _ in 0..16 {
+        gate.somebody_waits().await;
+    }
+    server.sync().await.unwrap();
+    gate.open();
+    for asked in asking {
+        assert!(asked.await.unwrap());
+    }
+    assert_eq!(gate.questions.load(SeqCst), 16);
+}
+
+#[tokio::test]
+async fn a_question_goes_on_for_the_others_when_who_put_it_hangs_up() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let created = Arc::new(create(&site.command_line().await, "cold").await);
+    gate.is_closed.store(true, SeqCst);
+    let ask = || {
+        let (server, created) = (server.clone(), created.clone());
+        tokio::spawn(async move { present(&server, &created).await.is_ok() })
+    };
+    let first = ask();
+    gate.somebody_waits().await;
+    let others: Vec<_> = (0..10).map(|_| ask()).collect();
+    tokio::task::yield_now().await;
+    first.abort();
+    assert!(first.await.is_err());
+    gate.somebody_waits().await;
+    let late = ask();
+    gate.open();
+    for asked in others {
+        assert!(asked.await.unwrap());
+    }
+    assert!(late.await.unwrap());
+    assert_eq!(
+        gate.questions.load(SeqCst),
+        2,
+        "that of the first, and one for all others"
+    );
+}
+
+#[tokio::test]
 async fn absent_keys_are_asked_for_once_and_known_as_soon_as_they_are_made() {
     let site = Site::new();
     let gate = Gate::before(&site).await;
