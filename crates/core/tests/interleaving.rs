@@ -19,7 +19,7 @@ use sealgate_core::store::{
 };
 use sealgate_core::tally::Counted;
 use sealgate_core::user::UserRecord;
-use support::{Site, create, operator, present, reason};
+use support::{Site, create, operator, present, reason, request};
 use tokio::sync::Semaphore;
 
 /// A real store whose look-ups by prefix and loading wait, after reading and before answering, until let go.
@@ -134,6 +134,29 @@ async fn loading_that_read_before_a_revoke_cannot_bring_the_key_back() {
         reason(present(&server, &created).await),
         Reason::KeyIs(Status::Revoked)
     );
+}
+
+#[tokio::test]
+async fn of_a_store_of_many_pages_every_key_is_loaded() {
+    let site = Site::new();
+    let elsewhere = site.command_line().await;
+    let requests = |count| (0..count).map(|number| request(&format!("k{number}")));
+    let mut created = Vec::new();
+    // Less than a page, then a few, and a part of one.
+    for count in [3_000, 12_000] {
+        let made = elsewhere
+            .create_many(requests(count).collect(), &operator())
+            .await
+            .unwrap();
+        created.extend(made);
+        let gate = Gate::before(&site).await;
+        let server = site.server_with(gate.clone(), Settings::default()).await;
+        assert_eq!(server.keyring().len(), created.len());
+        for key in created.iter().step_by(997) {
+            assert!(present(&server, key).await.is_ok());
+        }
+        assert_eq!(gate.questions.load(SeqCst), 0);
+    }
 }
 
 #[tokio::test]
@@ -356,7 +379,9 @@ impl Store for Gate {
     }
 
     async fn keys(&self, query: &KeyQuery) -> Result<Keys, StoreError> {
-        self.store.keys(query).await
+        let read = self.store.keys(query).await;
+        self.pass().await;
+        read
     }
 
     async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, StoreError> {
