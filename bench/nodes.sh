@@ -36,6 +36,7 @@ smoke=
 binary=
 
 folder=$(mktemp -d)
+broken=()
 declare -A pid url
 
 # shellcheck source=bench/postgres.sh
@@ -58,6 +59,9 @@ main() {
     start sqlite taskset --cpu-list "$server_core"
     start postgres taskset --cpu-list "$server_core"
     measure_verification
+    if [[ ${#broken[@]} -gt 0 ]]; then
+        fail "not kept: $(printf '%s; ' "${broken[@]}")"
+    fi
 }
 
 read_arguments() {
@@ -133,7 +137,7 @@ measure_starts() {
     tell "… to every key in memory, which is ready" "$(median 2)" ", slowest $(slowest 2) ms"
     echo "resident memory then: $(($(median 3) / 1024)) MB, $(($(median 3) * 1024 / keys)) bytes a key"
     if [[ -z $smoke ]] && (($(median 2) > ready_limit)); then
-        fail "it is not ready within $ready_limit ms"
+        broken+=("it is not ready within $ready_limit ms")
     fi
 }
 
@@ -201,7 +205,7 @@ report() {
         "$folder/results")
     echo "PostgreSQL against SQLite, median of $rounds rounds: $ratio"
     if [[ -z $smoke ]] && jq -en "${ratio%% *} < $ratio_limit" >/dev/null; then
-        fail "verification on PostgreSQL is below $ratio_limit of that on SQLite"
+        broken+=("verification on PostgreSQL is below $ratio_limit of that on SQLite")
     fi
 }
 

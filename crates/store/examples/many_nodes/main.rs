@@ -2,6 +2,10 @@
 //! The database has to be empty and on this machine; `bench/scaling.sh` makes one.
 
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "three figures of each number are told"
+)]
 #![expect(clippy::print_stdout, reason = "it reports what it measured")]
 
 mod counts;
