@@ -66,7 +66,7 @@ async fn close_minutes(bench: &mut Bench) -> Outcome<()> {
         "\n{used} counts closed, {CLOSED_AT_ONCE} a transaction: {} records a second, {} µs of the \
          database's processors each",
         shown(used as f64 / took),
-        shown(spent.as_secs_f64() * 1e6 / used as f64)
+        shown(spent * 1e6 / used as f64)
     );
     Ok(())
 }

@@ -1,19 +1,17 @@
 //! What the database itself says: the size of tables, and the processor time of its processes.
 
-use std::time::Duration;
-
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::Outcome;
 
 /// Clock ticks a second, as `/proc` counts them on Linux.
-const TICKS: u64 = 100;
+const TICKS: f64 = 100.0;
 
 pub struct Database {
     connection: PgConnection,
     /// The process that all others of the server are children of.
-    server: u32,
+    server: String,
 }
 
 impl Database {
@@ -22,13 +20,13 @@ impl Database {
         let row = sqlx::query("SELECT pg_backend_pid()").fetch_one(&mut connection);
         let backend: i32 = row.await?.get(0);
         let stat = std::fs::read_to_string(format!("/proc/{backend}/stat"))?;
-        let server = fields(&stat).nth(1).ok_or("no parent")?.parse()?;
+        let server = fields(&stat).nth(1).ok_or("no parent")?.to_owned();
         Ok(Self { connection, server })
     }
 
-    /// What the server's processes have used so far, those that ended included.
-    pub fn processor_time(&self) -> Outcome<Duration> {
-        let mut ticks = 0;
+    /// What the server's processes have used so far, those that ended included, in seconds.
+    pub fn processor_time(&self) -> Outcome<f64> {
+        let mut ticks = 0.0;
         for entry in std::fs::read_dir("/proc")? {
             let path = entry?.path().join("stat");
             // It may have ended meanwhile.
@@ -36,15 +34,15 @@ impl Database {
                 continue;
             };
             let fields: Vec<&str> = fields(&stat).collect();
-            let number = |place: usize| fields[place].parse::<u64>().unwrap_or(0);
+            let number = |place: usize| fields[place].parse::<f64>().unwrap_or(0.0);
             if stat.starts_with(&format!("{} (", self.server)) {
                 // Of its children that ended.
                 ticks += number(11) + number(12) + number(13) + number(14);
-            } else if number(1) == u64::from(self.server) {
+            } else if fields[1] == self.server {
                 ticks += number(11) + number(12);
             }
         }
-        Ok(Duration::from_millis(ticks * 1_000 / TICKS))
+        Ok(ticks / TICKS)
     }
 
     /// The bytes of a table, and of all its indexes.

@@ -47,7 +47,7 @@ pub async fn fill(bench: &mut Bench, keys: u64) -> Outcome<()> {
     println!("\nA store with {keys} keys\n\n| what | measured |\n| --- | --- |");
     let per_second = shown(count / took);
     println!("| keys made a second, 1,000 a transaction, one writer | {per_second} |");
-    let spent = shown(spent.as_secs_f64() * 1e6 / count);
+    let spent = shown(spent * 1e6 / count);
     println!("| … the database's processor time for each | {spent} µs |");
     let per_million = shown(loading * 1e6 / count);
     println!("| all keys read by one connection, for a million | {per_million} s |");
