@@ -16,18 +16,18 @@ readonly limit=1000
 readonly nodes=3
 # For anything that has no limit of its own, in seconds.
 readonly patience=60
-readonly password=correct-horse-battery
 
 revokes=1000
 connections=8
 binary=
 
 folder=$(mktemp -d)
-postgres=
-port=
 pids=()
 loads=()
 urls=()
+
+# shellcheck source=bench/postgres.sh
+source bench/postgres.sh
 
 main() {
     read_arguments "$@"
@@ -42,7 +42,7 @@ main() {
         start_node "$node"
     done
     start_load
-    echo "$(nproc) cores, $(psql_version), $nodes nodes, $connections connections of wrk on each"
+    echo "$(nproc) cores, $(postgres_version), $nodes nodes, $connections connections of wrk on each"
     python3 bench/revoke/measure.py --limit "$limit" --admin "$folder/admin" --keys "$folder/keys" \
         "${urls[@]}" || fail "the promise is not kept"
     for ((node = 0; node < nodes; node++)); do
@@ -77,46 +77,6 @@ read_arguments() {
 usage() {
     echo "usage: bench/revoke.sh [REVOKES] [--binary FILE] [--connections N]" >&2
     exit 2
-}
-
-# PostgreSQL, as a user who is not root, and as durable as it comes.
-
-start_postgres() {
-    local programs
-    programs=$(compgen -G "/usr/lib/postgresql/*/bin" | sort -V | tail -n 1) ||
-        fail "PostgreSQL is missing: apt-get install postgresql"
-    postgres=$programs
-    chmod 755 "$folder"
-    mkdir "$folder/postgres"
-    echo "$password" >"$folder/password"
-    chmod 644 "$folder/password"
-    if [[ $EUID -eq 0 ]]; then
-        chown postgres "$folder/postgres"
-    fi
-    port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    as_postgres "$postgres/initdb" --auth=scram-sha-256 --username=sealgate --encoding=UTF8 \
-        --pwfile="$folder/password" --pgdata="$folder/postgres/data" >"$folder/initdb.log" 2>&1 ||
-        fail "initdb failed: $(tail -n 3 "$folder/initdb.log")"
-    as_postgres "$postgres/pg_ctl" start --silent --wait --pgdata="$folder/postgres/data" \
-        --log="$folder/postgres/log" --options="-p $port -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories=$folder/postgres" || fail "PostgreSQL did not start"
-    export SEALGATE_DATABASE_URL=postgres://sealgate:$password@127.0.0.1:$port/sealgate
-    PGPASSWORD=$password "$postgres/createdb" -h 127.0.0.1 -p "$port" -U sealgate sealgate
-    openssl rand -hex 32 >"$folder/master.key"
-    chmod 600 "$folder/master.key"
-    export SEALGATE_MASTER_KEY_FILE=$folder/master.key
-}
-
-as_postgres() {
-    if [[ $EUID -eq 0 ]]; then
-        (cd / && setpriv --reuid=postgres --regid=postgres --clear-groups "$@")
-    else
-        "$@"
-    fi
-}
-
-psql_version() {
-    "$postgres/postgres" --version
 }
 
 sealgate() {
@@ -161,9 +121,7 @@ clean_up() {
         kill "$process" 2>/dev/null || true
         wait "$process" 2>/dev/null || true
     done
-    if [[ -e $folder/postgres/data/postmaster.pid ]]; then
-        as_postgres "$postgres/pg_ctl" stop --silent --mode=fast --pgdata="$folder/postgres/data" || true
-    fi
+    stop_postgres
     rm -rf "$folder"
 }
 trap clean_up EXIT

@@ -473,6 +473,23 @@ pub struct Feed {
     pub more: bool,
 }
 
+impl Feed {
+    /// Nothing new.
+    #[must_use]
+    pub const fn nothing_after(position: FeedPosition) -> Self {
+        Self {
+            position,
+            keys: Vec::new(),
+            damaged: Vec::new(),
+            signing_keys: false,
+            session_keys: false,
+            revocations: Vec::new(),
+            lost: false,
+            more: false,
+        }
+    }
+}
+
 /// Counts and facts about a store.
 #[derive(Clone, Debug)]
 pub struct Health {

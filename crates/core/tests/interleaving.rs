@@ -19,7 +19,7 @@ use sealgate_core::store::{
 };
 use sealgate_core::tally::Counted;
 use sealgate_core::user::UserRecord;
-use support::{Site, create, operator, present, reason};
+use support::{Site, create, operator, present, reason, request};
 use tokio::sync::Semaphore;
 
 /// A real store whose look-ups by prefix and loading wait, after reading and before answering, until let go.
@@ -137,6 +137,29 @@ async fn loading_that_read_before_a_revoke_cannot_bring_the_key_back() {
 }
 
 #[tokio::test]
+async fn of_a_store_of_many_pages_every_key_is_loaded() {
+    let site = Site::new();
+    let elsewhere = site.command_line().await;
+    let requests = |count| (0..count).map(|number| request(&format!("k{number}")));
+    let mut created = Vec::new();
+    // Less than a page, then a few, and a part of one.
+    for count in [3_000, 12_000] {
+        let made = elsewhere
+            .create_many(requests(count).collect(), &operator())
+            .await
+            .unwrap();
+        created.extend(made);
+        let gate = Gate::before(&site).await;
+        let server = site.server_with(gate.clone(), Settings::default()).await;
+        assert_eq!(server.keyring().len(), created.len());
+        for key in created.iter().step_by(997) {
+            assert!(present(&server, key).await.is_ok());
+        }
+        assert_eq!(gate.questions.load(SeqCst), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_look_up_that_read_before_the_feed_was_lost_is_asked_again() {
     let site = Site::new();
     let gate = Gate::before(&site).await;
@@ -226,6 +249,67 @@ async fn a_thousand_requests_for_a_cold_key_ask_the_store_once() {
 }
 
 #[tokio::test]
+async fn a_question_that_was_answered_while_it_waited_for_its_turn_is_not_asked() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let elsewhere = site.command_line().await;
+    let mut created = Vec::new();
+    for number in 0..32 {
+        created.push(create(&elsewhere, &format!("cold {number}")).await);
+    }
+    gate.is_closed.store(true, SeqCst);
+    let asking: Vec<_> = created
+        .into_iter()
+        .map(|created| {
+            let server = server.clone();
+            tokio::spawn(async move { present(&server, &created).await.is_ok() })
+        })
+        .collect();
+    // As many as there are places have read; the others wait for these.
+    for _ in 0..16 {
+        gate.somebody_waits().await;
+    }
+    server.sync().await.unwrap();
+    gate.open();
+    for asked in asking {
+        assert!(asked.await.unwrap());
+    }
+    assert_eq!(gate.questions.load(SeqCst), 16);
+}
+
+#[tokio::test]
+async fn a_question_goes_on_for_the_others_when_who_put_it_hangs_up() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let created = Arc::new(create(&site.command_line().await, "cold").await);
+    gate.is_closed.store(true, SeqCst);
+    let ask = || {
+        let (server, created) = (server.clone(), created.clone());
+        tokio::spawn(async move { present(&server, &created).await.is_ok() })
+    };
+    let first = ask();
+    gate.somebody_waits().await;
+    let others: Vec<_> = (0..10).map(|_| ask()).collect();
+    tokio::task::yield_now().await;
+    first.abort();
+    assert!(first.await.is_err());
+    gate.somebody_waits().await;
+    let late = ask();
+    gate.open();
+    for asked in others {
+        assert!(asked.await.unwrap());
+    }
+    assert!(late.await.unwrap());
+    assert_eq!(
+        gate.questions.load(SeqCst),
+        2,
+        "that of the first, and one for all others"
+    );
+}
+
+#[tokio::test]
 async fn absent_keys_are_asked_for_once_and_known_as_soon_as_they_are_made() {
     let site = Site::new();
     let gate = Gate::before(&site).await;
@@ -295,7 +379,9 @@ impl Store for Gate {
     }
 
     async fn keys(&self, query: &KeyQuery) -> Result<Keys, StoreError> {
-        self.store.keys(query).await
+        let read = self.store.keys(query).await;
+        self.pass().await;
+        read
     }
 
     async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, StoreError> {

@@ -17,6 +17,7 @@
 //! - `users`: make, list, change and remove users
 //! - `logs`: read, follow and verify the audit log
 //! - `served`: count served requests, and record each where that is wanted
+//! - `loading`: read every key after a start
 //! - `upkeep`: follow the change feed, write counts and refusals, record what expired
 
 mod batch;
@@ -25,6 +26,7 @@ mod ends;
 mod introspection;
 mod keys;
 mod leases;
+mod loading;
 mod login;
 mod logs;
 mod patch;

@@ -1,7 +1,7 @@
 //! What the keyring asks the store when it has never heard of a key. Equal questions that wait share
 //! one answer; "no such key" is remembered briefly; no more than a few are under way at once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use std::collections::HashMap;
 use tokio::sync::{OnceCell, Semaphore};
@@ -30,9 +30,12 @@ pub enum Question {
     Id(KeyId),
 }
 
+/// Filled once the store has answered.
+type Answer = Arc<OnceCell<()>>;
+
 #[derive(Debug)]
 pub(super) struct Questions {
-    under_way: Mutex<HashMap<Question, Arc<OnceCell<()>>>>,
+    under_way: Mutex<HashMap<Question, Answer>>,
     absent: Mutex<HashMap<Question, Timestamp>>,
     places: Semaphore,
 }
@@ -65,6 +68,23 @@ impl Questions {
         absent.insert(question, now.plus_millis(ABSENT_MILLIS));
     }
 
+    /// Takes part in a question, which begins with the first who does.
+    fn wait_for(&self, question: Question) -> Waiting<'_> {
+        let answer = Arc::clone(self.under_way().entry(question).or_default());
+        Waiting {
+            questions: self,
+            question,
+            answer,
+            is_over: false,
+        }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Question, Answer>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Forgets what was absent: the store is another one.
     pub(super) fn forget_all(&self) {
         let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,6 +102,31 @@ impl Questions {
             absent.remove(&Question::Prefix(record.prefix));
             absent.remove(&Question::Id(record.id));
         }
+    }
+}
+
+/// Somebody who waits for an answer. Who stops waiting, since a client hung up, leaves the question to the
+/// others, and takes it away if there are none.
+struct Waiting<'q> {
+    questions: &'q Questions,
+    question: Question,
+    answer: Answer,
+    is_over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.questions.under_way();
+        // Given back under the lock, so that of two who stop waiting at once one sees that it is the last.
+        let answer = std::mem::take(&mut self.answer);
+        let is_known = under_way
+            .get(&self.question)
+            .is_some_and(|known| Arc::ptr_eq(known, &answer));
+        let is_last = Arc::strong_count(&answer) == 2;
+        if is_known && (self.is_over || is_last) {
+            under_way.remove(&self.question);
+        }
+        drop(answer);
     }
 }
 
@@ -144,39 +189,40 @@ impl Authority {
     }
 
     /// Asks the store, unless somebody is asking the same already or just did; what it answers is in
-    /// the keyring afterwards.
-    pub(super) async fn ask(&self, question: Question, now: Timestamp) -> Result<(), Error> {
+    /// the keyring afterwards. Nothing is asked either once `is_settled`, which is looked at when it is
+    /// this question's turn.
+    pub(super) async fn ask(
+        &self,
+        question: Question,
+        now: Timestamp,
+        is_settled: impl FnMut() -> bool + Send,
+    ) -> Result<(), Error> {
         if self.questions.is_absent(question, now) {
             return Ok(());
         }
-        let answer = {
-            let mut under_way = self
-                .questions
-                .under_way
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(under_way.entry(question).or_default())
-        };
-        let result = answer
-            .get_or_try_init(|| self.put_to_store(question, now))
-            .await;
-        let mut under_way = self
-            .questions
-            .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if under_way
-            .get(&question)
-            .is_some_and(|known| Arc::ptr_eq(known, &answer))
-        {
-            under_way.remove(&question);
-        }
-        result.map(|&()| ())
+        let mut waiting = self.questions.wait_for(question);
+        let answered = waiting
+            .answer
+            .get_or_try_init(|| self.put_to_store(question, now, is_settled))
+            .await
+            .map(|&()| ());
+        waiting.is_over = true;
+        answered
     }
 
-    async fn put_to_store(&self, question: Question, now: Timestamp) -> Result<(), Error> {
+    async fn put_to_store(
+        &self,
+        question: Question,
+        now: Timestamp,
+        mut is_settled: impl FnMut() -> bool + Send,
+    ) -> Result<(), Error> {
         let closed = |_| Error::Internal("the places for questions are gone".to_owned());
         let _place = self.questions.places.acquire().await.map_err(closed)?;
+        // The feed may have brought the key while this waited, or somebody been answered just before it
+        // began to.
+        if self.questions.is_absent(question, now) || is_settled() {
+            return Ok(());
+        }
         loop {
             let as_of = self.ring.moment();
             let keys = match question {
@@ -206,5 +252,32 @@ impl Authority {
             records: Vec::from_iter(self.store.key(id).await?),
             ..Keys::default()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_question_is_under_way_until_it_is_over_or_nobody_waits_for_it() {
+        let questions = Questions::default();
+        let question = Question::Id(KeyId(Uuid::nil()));
+        let ask = || questions.wait_for(question);
+        let (one, other) = (ask(), ask());
+        assert!(Arc::ptr_eq(&one.answer, &other.answer));
+        drop(one);
+        assert!(Arc::ptr_eq(&ask().answer, &other.answer), "another waits");
+        drop(other);
+        assert!(questions.under_way().is_empty(), "all hung up");
+
+        let (mut answered, late) = (ask(), ask());
+        answered.is_over = true;
+        drop(answered);
+        let next = ask();
+        assert!(!Arc::ptr_eq(&next.answer, &late.answer), "asked anew");
+        drop(late);
+        assert_eq!(questions.under_way().len(), 1, "that of the next");
     }
 }

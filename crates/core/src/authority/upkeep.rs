@@ -16,8 +16,6 @@ use crate::store::{Change, Commit, FeedPosition, StoreError};
 
 /// Rows of the change feed read at once.
 const FEED_STEP: u32 = 1_000;
-/// Keys loaded at once.
-const LOAD_STEP: u32 = 5_000;
 /// Counts moved to the log, and keys marked as expired, at once.
 const UPKEEP_STEP: u32 = 1_000;
 /// How long a request waits for news from the store when there were none for too long.
@@ -52,38 +50,6 @@ impl Authority {
 
     pub(super) fn is_started(&self) -> bool {
         self.synced_at.load(Ordering::Acquire) != i64::MIN
-    }
-
-    /// Whether every key of the store is in the keyring.
-    #[must_use]
-    pub fn is_loaded(&self) -> bool {
-        self.ring.is_complete()
-    }
-
-    /// Reads every key into the keyring; requests are answered meanwhile, by asking the store.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub async fn load_keys(&self) -> Result<(), Error> {
-        let begin = self.ring.moment();
-        let mut after = None;
-        loop {
-            after = self.load_page(after).await?;
-            if after.is_none() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        self.ring.complete(begin);
-        Ok(())
-    }
-
-    /// Reads some keys into the keyring; tells where to go on if there are more.
-    async fn load_page(&self, after: Option<KeyId>) -> Result<Option<KeyId>, Error> {
-        let as_of = self.ring.moment();
-        let keys = self.store.keys_after(after, LOAD_STEP).await?;
-        self.learn(&keys, as_of);
-        Ok(keys.next.map(|next| next.id))
     }
 
     /// Reads the change feed to its end. Where that was lost, all keys are read anew, while requests

@@ -274,16 +274,21 @@ impl Authority {
     pub(super) async fn settle<T: Send>(
         &self,
         now: Timestamp,
-        decide: impl Fn() -> Result<T, Unsettled> + Send,
+        mut decide: impl FnMut() -> Result<T, Unsettled> + Send,
     ) -> Result<T, Error> {
-        let question = match decide() {
-            Ok(decided) => return Ok(decided),
-            Err(Unsettled::Denied(denied)) => return Err(denied.into()),
-            Err(Unsettled::Ask(question)) => question,
-            Err(Unsettled::MustCharge) => return Err(Error::LimitsUnavailable),
-        };
-        self.ask(question, now).await?;
-        decide().map_err(|unsettled| match unsettled {
+        let is_open = |decided: &Result<T, _>| matches!(decided, Err(Unsettled::Ask(_)));
+        let mut decided = decide();
+        if let Err(Unsettled::Ask(question)) = decided {
+            let is_settled = || {
+                decided = decide();
+                !is_open(&decided)
+            };
+            self.ask(question, now, is_settled).await?;
+            if is_open(&decided) {
+                decided = decide();
+            }
+        }
+        decided.map_err(|unsettled| match unsettled {
             Unsettled::Denied(denied) => denied.into(),
             Unsettled::Ask(_) => Denied::unknown_key().into(),
             Unsettled::MustCharge => Error::LimitsUnavailable,

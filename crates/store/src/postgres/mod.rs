@@ -46,6 +46,7 @@ use sealgate_core::store::{
 };
 use sealgate_core::tally::Counted;
 use sealgate_core::user::UserRecord;
+use tokio::task::JoinSet;
 
 pub use self::connect::{NotAUrl, PostgresOptions};
 use self::error::Fault;
@@ -55,12 +56,13 @@ use self::news::News;
 use self::readers::Readers;
 use self::schema::Keeper;
 use self::writer::Pen;
+use crate::failure::Failure;
 use crate::queue::{Work, Writer};
 
 /// A [`Store`] in a database of PostgreSQL.
 pub struct Postgres {
     options: PostgresOptions,
-    readers: Readers,
+    readers: Arc<Readers>,
     /// Appends to the audit log and the change feed.
     writer: Writer,
     /// Counts uses, beside it: what waits for them is a change of a key that was just used, and not long.
@@ -102,7 +104,7 @@ impl Postgres {
             is_ending: false,
         };
         Ok(Self {
-            readers: Readers::new(options.clone(), Arc::clone(&cipher)),
+            readers: Arc::new(Readers::new(options.clone(), Arc::clone(&cipher))),
             writer: Writer::start(pen(options.clone(), Some(connection))),
             counter: Writer::start(pen(options.clone().for_counts(), None)),
             limits: Arc::new(Limits::of(options.clone())),
@@ -146,11 +148,13 @@ impl Store for Postgres {
     }
 
     async fn keys(&self, query: &KeyQuery) -> Result<Keys, StoreError> {
-        Ok(self.readers.keys(query).await?)
+        let (readers, query) = (Arc::clone(&self.readers), query.clone());
+        on_its_own(async move { readers.keys(&query).await }).await
     }
 
     async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, StoreError> {
-        Ok(self.readers.keys_after(after, limit).await?)
+        let readers = Arc::clone(&self.readers);
+        on_its_own(async move { readers.keys_after(after, limit).await }).await
     }
 
     async fn keys_to_expire(&self, now: Timestamp, limit: u32) -> Result<Keys, StoreError> {
@@ -255,5 +259,18 @@ impl Store for Postgres {
         self.readers.close().await;
         self.counter.close().await;
         self.writer.close().await;
+    }
+}
+
+/// Reads in a task of its own, so that of who reads two long pages at once two threads are at work; it ends
+/// with who waits for it.
+async fn on_its_own<T: Send + 'static>(
+    read: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, StoreError> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(read);
+    match tasks.join_next().await {
+        Some(Ok(read)) => Ok(read?),
+        _ => Err(StoreError::Unavailable("who read stopped".to_owned())),
     }
 }

@@ -76,6 +76,7 @@ async fn every_look_up_uses_an_index_in_its_order() {
         keys::AFTER,
         keys::TO_EXPIRE,
         feed::POSITION,
+        feed::END,
         log::NEWEST,
         log::NEWEST_OF_KEY,
         log::AFTER,

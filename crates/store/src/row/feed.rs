@@ -67,14 +67,8 @@ pub fn read<R: Cells>(
     cipher: &ColumnCipher,
 ) -> Result<Feed, Failure> {
     let mut feed = Feed {
-        position: after,
-        keys: Vec::new(),
-        damaged: Vec::new(),
-        signing_keys: false,
-        session_keys: false,
-        revocations: Vec::new(),
-        lost: false,
         more: rows.len() > limit as usize,
+        ..Feed::nothing_after(after)
     };
     let Some(first) = rows.first() else {
         return Err(Failure::unreadable("its only row in meta is missing"));
