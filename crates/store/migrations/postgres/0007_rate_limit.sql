@@ -8,3 +8,6 @@ CREATE TABLE rate_limit (
     full_again BIGINT NOT NULL,
     window_seconds BIGINT NOT NULL
 );
+
+-- A count then finds room on its key's page, and no index has to be written. For pages written from now on.
+ALTER TABLE api_key SET (fillfactor = 80);

@@ -321,7 +321,10 @@ mod tests {
                 && (!text.contains(" NOT NULL") || text.contains(" DEFAULT "))
                 && !text.contains(" DROP ")
         };
-        text.starts_with("CREATE TABLE ") || text.starts_with("CREATE INDEX ") || adds_column()
+        text.starts_with("CREATE TABLE ")
+            || text.starts_with("CREATE INDEX ")
+            || (text.starts_with("ALTER TABLE ") && text.contains(" SET (FILLFACTOR"))
+            || adds_column()
     }
 
     fn statements(script: &str) -> impl Iterator<Item = String> {
