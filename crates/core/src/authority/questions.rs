@@ -130,6 +130,19 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Why the store has not answered a question.
+enum Unasked {
+    /// Whoever wanted to know does by now.
+    Settled,
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Unasked {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 impl Authority {
     /// Whether the store said just now that there is no such key.
     pub(super) fn is_absent(&self, question: Question, now: Timestamp) -> bool {
@@ -201,13 +214,19 @@ impl Authority {
             return Ok(());
         }
         let mut waiting = self.questions.wait_for(question);
-        let answered = waiting
-            .answer
-            .get_or_try_init(|| self.put_to_store(question, now, is_settled))
-            .await
-            .map(|&()| ());
-        waiting.is_over = true;
-        answered
+        let put = || self.put_to_store(question, now, is_settled);
+        match waiting.answer.get_or_try_init(put).await {
+            // The others are not settled by that: one of them asks.
+            Err(Unasked::Settled) => Ok(()),
+            Err(Unasked::Failed(error)) => {
+                waiting.is_over = true;
+                Err(error)
+            }
+            Ok(()) => {
+                waiting.is_over = true;
+                Ok(())
+            }
+        }
     }
 
     async fn put_to_store(
@@ -215,13 +234,16 @@ impl Authority {
         question: Question,
         now: Timestamp,
         mut is_settled: impl FnMut() -> bool + Send,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Unasked> {
         let closed = |_| Error::Internal("the places for questions are gone".to_owned());
         let _place = self.questions.places.acquire().await.map_err(closed)?;
         // The feed may have brought the key while this waited, or somebody been answered just before it
         // began to.
-        if self.questions.is_absent(question, now) || is_settled() {
+        if self.questions.is_absent(question, now) {
             return Ok(());
+        }
+        if is_settled() {
+            return Err(Unasked::Settled);
         }
         loop {
             let as_of = self.ring.moment();

@@ -29,6 +29,8 @@ pub(super) struct Lease {
     /// From then on the spare melts, as fast as the keeper's bucket fills. Before, what was spent here
     /// takes as long to come back, and nothing can come back twice.
     melts_from: Nanos,
+    /// Until when what was spent here takes to come back, at least.
+    covered_until: Nanos,
     /// What was spent while nobody kept the limit, and the keeper has to hear of, in nanoseconds of the
     /// window.
     alone: Nanos,
@@ -50,6 +52,8 @@ pub(super) struct Question {
     owed: u32,
     /// What the keeper hears of by that, of what was spent while it was gone.
     alone: Nanos,
+    /// Until when what was spent before it was asked takes to come back.
+    covered_until: Nanos,
     /// Who waits for a request each.
     replies: Vec<oneshot::Sender<Outcome>>,
 }
@@ -61,6 +65,7 @@ impl Question {
             ask,
             owed: 0,
             alone: 0,
+            covered_until: Nanos::MIN,
             replies: Vec::new(),
         }
     }
@@ -73,6 +78,7 @@ impl Lease {
             told: Used::nothing_of(limit),
             spare: 0,
             melts_from: nanos(now),
+            covered_until: Nanos::MIN,
             alone: 0,
             pace: Pace::default(),
             taken_at: now,
@@ -90,7 +96,8 @@ impl Lease {
             return None;
         }
         self.spare -= share;
-        self.melts_from = nanos(now).saturating_add(share);
+        self.covered_until = nanos(now).saturating_add(share);
+        self.melts_from = self.covered_until;
         self.pace.count(now);
         Some(limit.allowance(self.used_by_all(), nanos(now)))
     }
@@ -113,15 +120,15 @@ impl Lease {
 
     /// Takes one request off the whole limit, as if nobody else did.
     pub fn spend_alone(&mut self, limit: RateLimit, now: Timestamp) -> Outcome {
+        if self.limit != limit {
+            self.change(limit);
+        }
         let before = self.told.of(limit, nanos(now));
         let taken = limit.take(before, now);
         self.told = Used {
             full_again: taken.full_again,
             window_seconds: limit.window_seconds(),
         };
-        if self.limit != limit {
-            (self.limit, self.spare) = (limit, 0);
-        }
         if taken.outcome.is_ok() {
             let alone = self.alone.saturating_add(limit.share());
             self.alone = alone.min(limit.whole());
@@ -141,17 +148,24 @@ impl Lease {
         &mut self,
         lineage: KeyId,
         limit: RateLimit,
-        replies: Vec<oneshot::Sender<Outcome>>,
+        mut replies: Vec<oneshot::Sender<Outcome>>,
         may_ask_ahead: bool,
         now: Timestamp,
         questions: &mut Vec<Question>,
     ) {
         self.melt(now);
-        let owed = self.owed(limit, now);
         if self.limit != limit {
             questions.extend(self.give_back(lineage, self.spare));
-            self.limit = limit;
+            self.change(limit);
         }
+        // Something may have come in since they began to wait.
+        let held: Vec<_> = (0..replies.len())
+            .map_while(|_| self.spend(limit, now))
+            .collect();
+        for (reply, allowance) in replies.drain(..held.len()).zip(held) {
+            let _ = reply.send(Ok(allowance));
+        }
+        let owed = self.owed(limit, now);
         let ahead = if may_ask_ahead { self.ahead(now) } else { 0 };
         let held = u32::try_from(self.spare / limit.share()).unwrap_or(u32::MAX);
         let waiting = u32::try_from(replies.len()).unwrap_or(u32::MAX);
@@ -167,11 +181,11 @@ impl Lease {
                 returned: 0,
                 wanted,
             };
-            let alone = self.alone;
             questions.push(Question {
                 ask,
                 owed,
-                alone,
+                alone: std::mem::take(&mut self.alone),
+                covered_until: self.covered_until,
                 replies,
             });
         }
@@ -189,14 +203,16 @@ impl Lease {
         let Question {
             ask,
             owed,
-            alone,
+            covered_until,
             replies,
+            ..
         } = question;
         let (limit, share) = (ask.limit, ask.limit.share());
-        let melted_from = self.melts_from;
         self.melt(now);
+        // With what was spent alone since it was asked, and it does not know of.
+        let missing = handed.missing.saturating_add(self.alone);
         self.told = Used {
-            full_again: nanos(now).saturating_add(handed.missing),
+            full_again: nanos(now).saturating_add(missing),
             window_seconds: limit.window_seconds(),
         };
         if ask.wanted == 0 {
@@ -204,19 +220,22 @@ impl Lease {
         }
         (self.is_asked, self.taken_at) = (false, now);
         let got = handed.requests.min(ask.wanted);
-        self.alone = (self.alone - alone).max(0);
         let left = got.saturating_sub(owed);
         let waiting = u32::try_from(replies.len()).unwrap_or(u32::MAX);
         let served = left.min(waiting);
         if self.limit == limit {
             // The keeper's bucket has filled for as long as its answer took: what is held ahead melts from
             // the question on, but for what takes as long to come back.
-            let comes_back = i64::from(served) * share;
-            let melts_from = melted_from.max(nanos(asked_at).saturating_add(comes_back));
+            let asked_at = nanos(asked_at);
+            // A clock that was set back must not keep it from melting.
+            let covered_until = covered_until.min(asked_at.saturating_add(limit.whole()));
+            let comes_back = asked_at.saturating_add(i64::from(served) * share);
+            let melts_from = comes_back.max(covered_until);
             let melted = nanos(now).saturating_sub(melts_from).max(0);
             let rest = i64::from(left - served) * share;
             self.spare = self.spare.saturating_add((rest - melted).max(0));
             self.melts_from = self.melts_from.max(melts_from);
+            self.covered_until = self.covered_until.max(comes_back);
         }
         let allowance = limit.allowance(self.used_by_all(), nanos(now));
         let mut replies = replies.into_iter();
@@ -227,9 +246,18 @@ impl Lease {
         }
         if got < ask.wanted {
             for reply in replies {
-                let _ = reply.send(Err(self.refuse(now)));
+                let held = self.spend(limit, now);
+                let _ = reply.send(held.ok_or_else(|| self.refuse(now)));
             }
         }
+    }
+
+    /// Takes note that the keeper did not answer. Who waits for it looks again.
+    pub fn give_up(&mut self, question: &Question) {
+        if question.ask.wanted > 0 {
+            self.is_asked = false;
+        }
+        self.alone = self.alone.saturating_add(question.alone);
     }
 
     /// What the keeper has to hear of: what was spent while it was gone, or else what of the spare has not
@@ -248,10 +276,10 @@ impl Lease {
                 returned: 0,
                 wanted: owed,
             };
-            let alone = self.alone;
             return Some(Question {
                 owed,
-                alone,
+                alone: std::mem::take(&mut self.alone),
+                covered_until: self.covered_until,
                 ..Question::of(ask)
             });
         }
@@ -260,8 +288,8 @@ impl Lease {
         if (0..HOLD_MILLIS).contains(&held_for) {
             return None;
         }
-        let needed = i64::from(self.pace.recent(now)) * self.limit.share();
-        self.give_back(lineage, self.spare - needed)
+        let needed = i64::from(self.pace.recent(now)).saturating_mul(self.limit.share());
+        self.give_back(lineage, self.spare.saturating_sub(needed))
     }
 
     /// All of the spare, to be given back.
@@ -281,6 +309,14 @@ impl Lease {
             returned,
             wanted: 0,
         }))
+    }
+
+    /// Goes over to another limit, of which the same part was spent alone. What is held is of the old one.
+    fn change(&mut self, limit: RateLimit) {
+        let [from, to] = [self.limit, limit].map(|limit| i128::from(limit.window_seconds()));
+        let alone = i128::from(self.alone) * to / from;
+        self.alone = i64::try_from(alone).unwrap_or(i64::MAX);
+        (self.limit, self.spare) = (limit, 0);
     }
 
     /// Whether [`Self::settle`] may have something to say.

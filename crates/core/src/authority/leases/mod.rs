@@ -225,8 +225,8 @@ async fn run(desk: Arc<Desk>, mut queue: mpsc::Receiver<Wish>) {
     while queue.recv_many(&mut wishes, MOST_ASKS / 2).await > 0 {
         let fulfilled = AssertUnwindSafe(desk.fulfil(std::mem::take(&mut wishes)));
         if fulfilled.catch_unwind().await.is_err() {
-            // Who waits looks again.
-            desk.note_failure(&KeeperGone("it panicked".to_owned()));
+            // Who waits looks again; without this task nobody would ever be answered.
+            tracing::error!("asking for limits panicked");
         }
     }
 }
@@ -288,7 +288,9 @@ impl Desk {
     async fn put(&self, questions: Vec<Question>) {
         let asks: Vec<Ask> = questions.iter().map(|question| question.ask).collect();
         let asked_at = self.clock.now();
-        let answer = self.keeper.take(&asks).await;
+        let answer = AssertUnwindSafe(self.keeper.take(&asks)).catch_unwind();
+        let answer = answer.await;
+        let answer = answer.unwrap_or_else(|_| Err(KeeperGone("the question panicked".to_owned())));
         match &answer {
             Ok(_) => self.note_success(),
             Err(gone) => self.note_failure(gone),
@@ -303,8 +305,7 @@ impl Desk {
             };
             match handed {
                 Some(handed) => lease.take_in(question, handed, asked_at, now),
-                // Who waits looks again.
-                None => lease.is_asked = false,
+                None => lease.give_up(&question),
             }
             self.list(shard, lineage);
         }

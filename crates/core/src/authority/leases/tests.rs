@@ -17,7 +17,23 @@ struct Memory {
     used: Mutex<HashMap<KeyId, Used>>,
     is_away: AtomicBool,
     panics: AtomicBool,
+    /// How long its answers take.
+    latency_millis: AtomicI64,
     questions: AtomicUsize,
+}
+
+impl Memory {
+    fn hand_out(&self, asks: &[Ask]) -> Vec<Handed> {
+        let now = nanos(self.clock.now());
+        let mut used = lock(&self.used);
+        let handed = asks.iter().map(|ask| {
+            let used = used
+                .entry(ask.lineage)
+                .or_insert(Used::nothing_of(ask.limit));
+            used.hand_out(ask.limit, ask.returned, ask.wanted, now)
+        });
+        handed.collect()
+    }
 }
 
 #[async_trait]
@@ -32,15 +48,11 @@ impl LimitKeeper for Memory {
         if self.is_away.load(Ordering::Relaxed) {
             return Err(KeeperGone("away".to_owned()));
         }
-        let now = nanos(self.clock.now());
-        let mut used = lock(&self.used);
-        let handed = asks.iter().map(|ask| {
-            let used = used
-                .entry(ask.lineage)
-                .or_insert(Used::nothing_of(ask.limit));
-            used.hand_out(ask.limit, ask.returned, ask.wanted, now)
-        });
-        Ok(handed.collect())
+        let handed = self.hand_out(asks);
+        tokio::task::yield_now().await;
+        let latency = self.latency_millis.load(Ordering::Relaxed);
+        self.clock.advance_millis(latency);
+        Ok(handed)
     }
 
     fn hands_out_ahead(&self) -> bool {
@@ -90,6 +102,7 @@ impl Site {
             used: Mutex::default(),
             is_away: AtomicBool::new(false),
             panics: AtomicBool::new(false),
+            latency_millis: AtomicI64::new(0),
             questions: AtomicUsize::new(0),
         });
         // No two clocks agree.
@@ -255,6 +268,66 @@ async fn a_keeper_that_is_gone_again_and_again_leaves_each_process_its_limit_onc
         passed += site.passed(node, hour, 100).await;
     }
     assert_eq!(passed, 100, "what was spent alone was told each time");
+}
+
+#[tokio::test]
+async fn what_was_spent_alone_is_told_once_though_requests_come_just_then() {
+    for moment in 0..12 {
+        let site = Site::new(1);
+        let hour = limit(30, 3_600);
+        site.keeper.is_away.store(true, Ordering::Relaxed);
+        assert_eq!(site.passed(0, hour, 10).await, 10);
+        site.keeper.is_away.store(false, Ordering::Relaxed);
+        let request = async {
+            for _ in 0..moment {
+                tokio::task::yield_now().await;
+            }
+            site.ask(0, hour).await
+        };
+        let (_, passed) = tokio::join!(site.nodes[0].tend(), request);
+        assert!(passed.is_ok());
+        site.wait_millis(1_000).await;
+        assert_eq!(site.passed(0, hour, 40).await, 19, "{moment}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_refused_while_something_is_held_for_the_same_key() {
+    for requests in [20, 70, 333] {
+        let site = Site::new(1);
+        let asked = (0..3 * requests).map(|number| {
+            let site = &site;
+            async move {
+                for _ in 0..number % 13 {
+                    tokio::task::yield_now().await;
+                }
+                site.ask(0, limit(requests, 36_000)).await
+            }
+        });
+        let outcomes = all_at_once(asked.collect()).await;
+        let passed = outcomes.into_iter().filter(Result::is_ok).count();
+        assert_eq!(passed, requests as usize);
+    }
+}
+
+#[tokio::test]
+async fn a_look_while_an_answer_is_on_its_way_does_not_keep_what_it_brings_from_melting() {
+    let site = Site::new(2);
+    let fast = limit(80, 1);
+    site.passed(0, fast, 30).await;
+    site.wait_millis(2_000).await;
+    site.passed(0, fast, 20).await;
+    site.wait_millis(500).await;
+    site.keeper.latency_millis.store(100, Ordering::Relaxed);
+    let look = async {
+        others_go_on().await;
+        let _ = site.nodes[0].spend(site.lineage, fast);
+    };
+    let (first, ()) = tokio::join!(site.ask(0, fast), look);
+    site.keeper.latency_millis.store(0, Ordering::Relaxed);
+    assert!(first.is_ok());
+    let both = site.passed(0, fast, 100).await + site.passed(1, fast, 100).await;
+    assert!(both <= 80, "{both}");
 }
 
 #[tokio::test]
@@ -443,17 +516,23 @@ proptest! {
         requests in prop_oneof![1_u32..10, 1_u32..2_000],
         window in prop_oneof![1_u32..4, Just(60), Just(3_600)],
         hands_out_ahead in any::<bool>(),
+        latency in prop_oneof![2 => Just(0_i64), 1 => 0_i64..300],
         steps in steps(),
     ) {
         run_here(async {
             let mut site = Site::with(3, hands_out_ahead, WhenUnavailable::Open);
+            site.keeper.latency_millis.store(latency, Ordering::Relaxed);
             let limit = limit(requests, window);
             let mut used = Used::nothing_of(limit);
             for step in steps {
                 match step {
                     Step::Requests(node, count) => {
-                        for _ in 0..count {
-                            if site.ask(node, limit).await.is_ok() {
+                        for together in [1, 3].into_iter().cycle().take(count) {
+                            let asked = (0..together).map(|_| site.ask(node, limit));
+                            for outcome in all_at_once(asked.collect()).await {
+                                if outcome.is_err() {
+                                    continue;
+                                }
                                 let now = nanos(site.clock.now());
                                 prop_assert_eq!(used.hand_out(limit, 0, 1, now).requests, 1);
                             }
