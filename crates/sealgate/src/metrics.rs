@@ -6,6 +6,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 use crate::exit::{Failure, Outcome};
+use crate::telemetry;
 
 /// Bounds of the histograms of durations, in seconds: most requests never leave memory.
 const DURATIONS: &[f64] = &[
@@ -39,7 +40,10 @@ pub fn install() -> Outcome<Render> {
         }
     });
     describe();
-    Ok(Arc::new(move || handle.render()))
+    Ok(Arc::new(move || {
+        ::metrics::counter!("sealgate_log_lines_lost_total").absolute(telemetry::lost_lines());
+        handle.render()
+    }))
 }
 
 fn describe() {
@@ -82,6 +86,10 @@ fn describe() {
     ::metrics::describe_counter!(
         "sealgate_upkeep_failures_total",
         "What a server does besides answering and could not do, by chore"
+    );
+    ::metrics::describe_counter!(
+        "sealgate_log_lines_lost_total",
+        "Lines of the server's log that nobody took in time"
     );
     ::metrics::describe_gauge!(
         "sealgate_limits_shared",

@@ -3,18 +3,33 @@
 
 use std::io::{self, IsTerminal as _};
 use std::panic;
+use std::sync::OnceLock;
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::output;
 use crate::settings::{Log, LogFormat, parse_levels};
 
-/// Starts the log of a server.
-pub fn start(log: &Log) {
+/// Most lines that wait for whoever reads the log; of more, the newest are lost.
+const WAITING_LINES: usize = 4_096;
+
+static LOST: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Lines of the log that were lost, since nobody took those before them in time.
+pub fn lost_lines() -> u64 {
+    let lost = LOST.get().map_or(0, ErrorCounter::dropped_lines);
+    u64::try_from(lost).unwrap_or(u64::MAX)
+}
+
+/// Starts the log of a server. No request waits for whoever reads it: a thread of its own writes. What is
+/// logged by the time that the guard is dropped is written then, unless nobody takes it.
+pub fn start(log: &Log) -> WorkerGuard {
     let levels = parse_levels(&log.level).unwrap_or_else(|_| level(LevelFilter::INFO));
     let is_terminal = io::stderr().is_terminal();
     let is_json = match log.format {
@@ -24,22 +39,32 @@ pub fn start(log: &Log) {
     };
     // What goes wrong behind the gateway is logged once, with the request's identifier.
     let levels = levels.with_target("axum_reverse_proxy", LevelFilter::OFF);
-    install(levels, is_json);
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES)
+        .thread_name("log")
+        .finish(io::stderr());
+    let _ = LOST.set(writer.error_counter());
+    install(levels, is_json, writer);
+    guard
 }
 
 /// Starts the log of a command that soon ends: warnings alone.
 pub fn start_quietly() {
-    install(level(LevelFilter::WARN), false);
+    install(level(LevelFilter::WARN), false, io::stderr);
 }
 
 fn level(level: LevelFilter) -> Targets {
     Targets::new().with_default(level)
 }
 
-fn install(levels: Targets, is_json: bool) {
+fn install<W>(levels: Targets, is_json: bool, writer: W)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     // A line of a password file that it cannot read it logs as it stands.
     let levels = levels.with_target("sqlx_postgres::options::pgpass", LevelFilter::OFF);
-    let layer = fmt::layer().with_writer(io::stderr);
+    let layer = fmt::layer().with_writer(writer);
     let layer = if is_json {
         layer.json().flatten_event(true).boxed()
     } else {

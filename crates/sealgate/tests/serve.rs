@@ -1,14 +1,14 @@
 //! `sealgate serve`: starting, stopping, and counting what the command line does beside it.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Home, Key, Ran, Server, Stopwatch};
+use crate::support::{Home, Key, Ran, Request, Server, Stopwatch};
 
 #[test]
 fn a_key_is_exchanged_for_a_token_that_opens_the_api() {
@@ -33,6 +33,61 @@ fn a_key_is_exchanged_for_a_token_that_opens_the_api() {
         .send()
         .expect(200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    // Some hundred bytes each: many times what a pipe holds, and more than waits in memory.
+    const LINES: usize = 5_000;
+    let home = Home::new();
+    let mut child = home
+        .command(&["serve", "--listen", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the server starts");
+    let log = child.stderr.take().expect("its log is a pipe");
+    let (mut log, mut line) = (BufReader::new(log), String::new());
+    let address = loop {
+        line.clear();
+        log.read_line(&mut line).expect("a line");
+        let url = line.split_once("listening on http://").map(|(_, url)| url);
+        if let Some(address) = url.and_then(|url| url.split(['"', ' ', '\n']).next()) {
+            break address.to_owned();
+        }
+    };
+    let address: SocketAddr = address.parse().expect("an address");
+    let ask = |path: &str| Request::new(address, "GET", path).send();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        let patience = Some(Duration::from_secs(60));
+        stream.set_read_timeout(patience).expect("a time limit");
+        let request = b"GET /api/auth/profile HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (mut left, mut buffer) = (LINES / 2, [0; 16_384]);
+        while left > 0 {
+            let many = left.min(100);
+            stream.write_all(&request.repeat(many)).expect("it reads");
+            let (mut answered, mut answers) = (0, String::new());
+            while answered < many {
+                let read = stream.read(&mut buffer).expect("answers in time");
+                assert!(read > 0, "the connection ended");
+                answers.push_str(&String::from_utf8_lossy(&buffer[..read]));
+                answered = answers.matches("HTTP/1.1 401").count();
+            }
+            left -= many;
+        }
+    }
+    let metrics = ask("/metrics").expect(200).body;
+    let lost = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("sealgate_log_lines_lost_total "));
+    let lost: usize = lost.expect("it is told").parse().expect("a number");
+    assert!((1..LINES).contains(&lost), "{lost}");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
+    // Nobody reads the rest of the log either.
+    let status = child.wait().expect("it ends");
+    assert!(status.success(), "{status}");
 }
 
 #[test]

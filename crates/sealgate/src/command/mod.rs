@@ -74,10 +74,13 @@ pub fn run(cli: Cli) -> Outcome {
         args.apply(&mut settings);
     }
     settings.check().map_err(Failure::new)?;
-    match &command {
-        Command::Serve(_) => telemetry::start(&settings.log),
-        _ => telemetry::start_quietly(),
-    }
+    let _log = match &command {
+        Command::Serve(_) => Some(telemetry::start(&settings.log)),
+        _ => {
+            telemetry::start_quietly();
+            None
+        }
+    };
     let context = Context {
         place: DataDir::of(&settings)?,
         output: Output::new(settings.json, settings.quiet),
