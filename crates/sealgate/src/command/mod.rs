@@ -74,12 +74,11 @@ pub fn run(cli: Cli) -> Outcome {
         args.apply(&mut settings);
     }
     settings.check().map_err(Failure::new)?;
-    let _log = match &command {
-        Command::Serve(_) => Some(telemetry::start(&settings.log)),
-        _ => {
-            telemetry::start_quietly();
-            None
-        }
+    let _log = if let Command::Serve(_) = &command {
+        Some(telemetry::start(&settings.log))
+    } else {
+        telemetry::start_quietly();
+        None
     };
     let context = Context {
         place: DataDir::of(&settings)?,
