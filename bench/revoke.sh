@@ -43,6 +43,10 @@ main() {
     done
     start_load
     echo "$(nproc) cores, $(postgres_version), $nodes nodes, $connections connections of wrk on each"
+    if [[ $(cat /proc/sys/kernel/sched_autogroup_enabled 2>/dev/null) == 1 ]]; then
+        # Each process of PostgreSQL is a session, and so a group that is scheduled by itself.
+        echo "kernel.sched_autogroup_enabled is on: PostgreSQL may stand still for most of a second"
+    fi
     python3 bench/revoke/measure.py --limit "$limit" --admin "$folder/admin" --keys "$folder/keys" \
         "${urls[@]}" || fail "the promise is not kept"
     for ((node = 0; node < nodes; node++)); do
