@@ -274,13 +274,5 @@ clean_up() {
     stop_postgres
     rm -rf "$folder"
 }
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-fail() {
-    echo "bench/nodes.sh: $1" >&2
-    exit 1
-}
 
 main "$@"

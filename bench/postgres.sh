@@ -1,6 +1,15 @@
 # PostgreSQL for the scripts beside this one, which source it: as durable as it comes, on a free port, as a
-# user who is not root, in a folder below $folder. They have `fail`.
+# user who is not root, in a folder below $folder. They have `clean_up`, which is called at their end.
 # shellcheck shell=bash disable=SC2154
+
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+fail() {
+    echo "bench/${0##*/}: $1" >&2
+    exit 1
+}
 
 readonly password=correct-horse-battery
 postgres=

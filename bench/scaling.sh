@@ -59,13 +59,5 @@ clean_up() {
     stop_postgres
     rm -rf "$folder"
 }
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-fail() {
-    echo "bench/scaling.sh: $1" >&2
-    exit 1
-}
 
 main "$@"
