@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal as _};
 use std::panic;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer as _;
@@ -21,6 +21,25 @@ const WAITING_LINES: usize = 4_096;
 
 static LOST: OnceLock<ErrorCounter> = OnceLock::new();
 
+/// What has the waiting lines written when it is dropped: with the process, or before it exits.
+static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
+/// Writes what is left of the log when it is dropped.
+#[must_use]
+pub struct UntilWritten;
+
+impl Drop for UntilWritten {
+    fn drop(&mut self) {
+        write_waiting_lines();
+    }
+}
+
+/// Writes what has been logged, unless nobody takes it for a second; what is logged later is not written.
+/// Only for a process that exits without unwinding.
+pub fn write_waiting_lines() {
+    drop(WRITER.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
 /// Lines of the log that were lost, since nobody took those before them in time.
 pub fn lost_lines() -> u64 {
     let lost = LOST.get().map_or(0, ErrorCounter::dropped_lines);
@@ -29,7 +48,7 @@ pub fn lost_lines() -> u64 {
 
 /// Starts the log of a server. No request waits for whoever reads it: a thread of its own writes. What is
 /// logged by the time that the guard is dropped is written then, unless nobody takes it.
-pub fn start(log: &Log) -> WorkerGuard {
+pub fn start(log: &Log) -> UntilWritten {
     let levels = parse_levels(&log.level).unwrap_or_else(|_| level(LevelFilter::INFO));
     let is_terminal = io::stderr().is_terminal();
     let is_json = match log.format {
@@ -45,8 +64,9 @@ pub fn start(log: &Log) -> WorkerGuard {
         .thread_name("log")
         .finish(io::stderr());
     let _ = LOST.set(writer.error_counter());
+    *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
     install(levels, is_json, writer);
-    guard
+    UntilWritten
 }
 
 /// Starts the log of a command that soon ends: warnings alone.

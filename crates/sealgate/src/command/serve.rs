@@ -23,7 +23,7 @@ use crate::exit::{Failure, Outcome};
 use crate::server::Listeners;
 use crate::settings::{Settings, WrongKeyStatus};
 use crate::wiring::{self, Missing, now};
-use crate::{cli, data_dir, gateway, master_key, metrics, server};
+use crate::{cli, data_dir, gateway, master_key, metrics, server, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -374,6 +374,7 @@ impl Signals {
         tokio::spawn(async move {
             self.next().await;
             tracing::warn!("stopping at once");
+            telemetry::write_waiting_lines();
             std::process::exit(1);
         });
     }
