@@ -36,11 +36,17 @@ pub trait Store: Send + Sync {
     /// If the store cannot be read, or its row is damaged.
     async fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
 
-    /// Every key with a prefix, oldest first.
+    /// Every key with one of some prefixes, oldest first.
     ///
     /// # Errors
     /// If the store cannot be read.
-    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, StoreError>;
+    async fn keys_with_prefixes(&self, prefixes: &[KeyPrefix]) -> Result<Keys, StoreError>;
+
+    /// Keys by their identifiers, oldest first; those that there are.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn keys_with_ids(&self, ids: &[KeyId]) -> Result<Keys, StoreError>;
 
     /// A page of keys that fit a query, in the order [`KeyQuery`] says.
     ///

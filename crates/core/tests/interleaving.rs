@@ -27,6 +27,7 @@ struct Gate {
     store: Arc<dyn Store>,
     is_closed: AtomicBool,
     is_broken: AtomicBool,
+    is_mute: AtomicBool,
     is_lost_once: AtomicBool,
     cannot_load: AtomicBool,
     waiting: Semaphore,
@@ -41,6 +42,7 @@ impl Gate {
             store: site.store().await,
             is_closed: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
+            is_mute: AtomicBool::new(false),
             is_lost_once: AtomicBool::new(false),
             cannot_load: AtomicBool::new(false),
             waiting: Semaphore::new(0),
@@ -249,7 +251,7 @@ async fn a_thousand_requests_for_a_cold_key_ask_the_store_once() {
 }
 
 #[tokio::test]
-async fn a_question_that_was_answered_while_it_waited_for_its_turn_is_not_asked() {
+async fn questions_that_wait_for_their_turn_are_asked_as_one() {
     let site = Site::new();
     let gate = Gate::before(&site).await;
     let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
@@ -267,15 +269,37 @@ async fn a_question_that_was_answered_while_it_waited_for_its_turn_is_not_asked(
         })
         .collect();
     // As many as there are places have read; the others wait for these.
-    for _ in 0..16 {
+    for _ in 0..4 {
         gate.somebody_waits().await;
     }
-    server.sync().await.unwrap();
     gate.open();
     for asked in asking {
         assert!(asked.await.unwrap());
     }
-    assert_eq!(gate.questions.load(SeqCst), 16);
+    assert_eq!(gate.questions.load(SeqCst), 5);
+}
+
+#[tokio::test]
+async fn everybody_who_waits_for_a_question_hears_that_it_failed() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let created = Arc::new(create(&site.command_line().await, "cold").await);
+    gate.is_closed.store(true, SeqCst);
+    gate.is_mute.store(true, SeqCst);
+    let ask = || {
+        let (server, created) = (server.clone(), created.clone());
+        tokio::spawn(async move { present(&server, &created).await })
+    };
+    let asking: Vec<_> = (0..100).map(|_| ask()).collect();
+    gate.somebody_waits().await;
+    gate.open();
+    for asked in asking {
+        assert!(matches!(asked.await.unwrap(), Err(Error::Unavailable(_))));
+    }
+    assert_eq!(gate.questions.load(SeqCst), 1);
+    gate.is_mute.store(false, SeqCst);
+    assert!(present(&server, &created).await.is_ok());
 }
 
 #[tokio::test]
@@ -353,11 +377,18 @@ async fn without_news_from_the_store_nobody_is_honoured_past_the_allowed_time() 
 
 #[async_trait]
 impl Store for Gate {
-    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, StoreError> {
+    async fn keys_with_prefixes(&self, prefixes: &[KeyPrefix]) -> Result<Keys, StoreError> {
         self.questions.fetch_add(1, SeqCst);
-        let read = self.store.keys_with_prefix(prefix).await;
+        let read = self.store.keys_with_prefixes(prefixes).await;
         self.pass().await;
+        if self.is_mute.load(SeqCst) {
+            return Err(StoreError::Unavailable("broken by the test".into()));
+        }
         read
+    }
+
+    async fn keys_with_ids(&self, ids: &[KeyId]) -> Result<Keys, StoreError> {
+        self.store.keys_with_ids(ids).await
     }
 
     async fn feed_since(&self, after: FeedPosition, limit: u32) -> Result<Feed, StoreError> {

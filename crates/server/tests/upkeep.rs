@@ -228,7 +228,11 @@ impl Store for StubStore {
         self.nothing()
     }
 
-    async fn keys_with_prefix(&self, _: KeyPrefix) -> Result<Keys, StoreError> {
+    async fn keys_with_prefixes(&self, _: &[KeyPrefix]) -> Result<Keys, StoreError> {
+        self.nothing()
+    }
+
+    async fn keys_with_ids(&self, _: &[KeyId]) -> Result<Keys, StoreError> {
         self.nothing()
     }
 

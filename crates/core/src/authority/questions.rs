@@ -1,9 +1,10 @@
-//! What the keyring asks the store when it has never heard of a key. Equal questions that wait share
-//! one answer; "no such key" is remembered briefly; no more than a few are under way at once.
+//! What the keyring asks the store when it has never heard of a key. Questions that come while others are
+//! under way wait together and are asked as one; equal ones share the answer; "no such key" is remembered
+//! briefly.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use std::collections::HashMap;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::Authority;
@@ -13,8 +14,10 @@ use crate::key::{KeyId, KeyPrefix, KeyRecord};
 use crate::keyring::Moment;
 use crate::store::{Keys, StoreError};
 
-/// Questions under way at once.
-const AT_ONCE: usize = 16;
+/// Rounds under way at once. Few, so that many who ask at once are soon asked for together.
+const AT_ONCE: usize = 4;
+/// Most questions of a round.
+const ROUND: usize = 256;
 /// How long "no such key" is remembered, in milliseconds. A key that is made meanwhile comes by the change
 /// feed, and is found before this is looked at.
 const ABSENT_MILLIS: i64 = 30_000;
@@ -30,12 +33,81 @@ pub enum Question {
     Id(KeyId),
 }
 
-/// Filled once the store has answered.
-type Answer = Arc<OnceCell<()>>;
+/// Questions that the store is asked together.
+#[derive(Debug, Default)]
+struct Round {
+    /// Changed under the lock of [`Rounds`] alone.
+    questions: Mutex<Vec<Question>>,
+    answer: OnceCell<Result<(), StoreError>>,
+}
+
+impl Round {
+    fn questions(&self) -> MutexGuard<'_, Vec<Question>> {
+        lock(&self.questions)
+    }
+}
+
+/// The rounds that are not answered yet.
+#[derive(Debug, Default)]
+struct Rounds {
+    by_question: HashMap<Question, Arc<Round>>,
+    /// The one that takes further questions.
+    next: Option<Arc<Round>>,
+}
+
+impl Rounds {
+    /// The round that asks a question, if there is one.
+    fn of(&self, question: Question) -> Option<Arc<Round>> {
+        self.by_question.get(&question).cloned()
+    }
+
+    /// Adds a question to the next round.
+    fn add(&mut self, question: Question) -> Arc<Round> {
+        let has_room = |round: &&Arc<Round>| round.questions().len() < ROUND;
+        let round = self.next.as_ref().filter(has_room).cloned();
+        let round = round.unwrap_or_default();
+        round.questions().push(question);
+        self.by_question.insert(question, Arc::clone(&round));
+        self.next = Some(Arc::clone(&round));
+        round
+    }
+
+    /// What a round asks, which takes no more from now on.
+    fn begin(&mut self, round: &Arc<Round>) -> Vec<Question> {
+        self.close(round);
+        let questions = round.questions().clone();
+        for question in &questions {
+            // Not if who began before hung up, and somebody asks anew since.
+            let known = self.by_question.entry(*question);
+            known.or_insert_with(|| Arc::clone(round));
+        }
+        questions
+    }
+
+    fn end(&mut self, round: &Arc<Round>) {
+        self.close(round);
+        for question in round.questions().iter() {
+            let known = self.by_question.get(question);
+            if known.is_some_and(|known| Arc::ptr_eq(known, round)) {
+                self.by_question.remove(question);
+            }
+        }
+    }
+
+    fn close(&mut self, round: &Arc<Round>) {
+        if self
+            .next
+            .as_ref()
+            .is_some_and(|next| Arc::ptr_eq(next, round))
+        {
+            self.next = None;
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Questions {
-    under_way: Mutex<HashMap<Question, Answer>>,
+    rounds: Mutex<Rounds>,
     absent: Mutex<HashMap<Question, Timestamp>>,
     places: Semaphore,
 }
@@ -43,7 +115,7 @@ pub(super) struct Questions {
 impl Default for Questions {
     fn default() -> Self {
         Self {
-            under_way: Mutex::default(),
+            rounds: Mutex::default(),
             absent: Mutex::default(),
             places: Semaphore::new(AT_ONCE),
         }
@@ -52,94 +124,78 @@ impl Default for Questions {
 
 impl Questions {
     fn is_absent(&self, question: Question, now: Timestamp) -> bool {
-        let absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
         let is_near = |until: Timestamp| now < until && until <= now.plus_millis(ABSENT_MILLIS);
+        let absent = lock(&self.absent);
         absent.get(&question).copied().is_some_and(is_near)
     }
 
-    fn remember_absent(&self, question: Question, now: Timestamp) {
-        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-        if absent.len() >= ABSENT_CAPACITY {
+    fn remember_absent(&self, questions: &[Question], now: Timestamp) {
+        let mut absent = lock(&self.absent);
+        if absent.len() + questions.len() > ABSENT_CAPACITY {
             absent.retain(|_, until| now < *until);
-            if absent.len() >= ABSENT_CAPACITY {
+            if absent.len() + questions.len() > ABSENT_CAPACITY {
                 absent.clear();
             }
         }
-        absent.insert(question, now.plus_millis(ABSENT_MILLIS));
-    }
-
-    /// Takes part in a question, which begins with the first who does.
-    fn wait_for(&self, question: Question) -> Waiting<'_> {
-        let answer = Arc::clone(self.under_way().entry(question).or_default());
-        Waiting {
-            questions: self,
-            question,
-            answer,
-            is_over: false,
-        }
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, HashMap<Question, Answer>> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let until = now.plus_millis(ABSENT_MILLIS);
+        absent.extend(questions.iter().map(|question| (*question, until)));
     }
 
     /// Forgets what was absent: the store is another one.
     pub(super) fn forget_all(&self) {
-        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-        absent.clear();
+        lock(&self.absent).clear();
     }
 
-    fn forget(&self, question: Question) {
-        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-        absent.remove(&question);
+    fn forget(&self, questions: &[Question]) {
+        let mut absent = lock(&self.absent);
+        for question in questions {
+            absent.remove(question);
+        }
     }
 
     fn forget_absent(&self, record: &KeyRecord) {
-        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut absent = lock(&self.absent);
         if !absent.is_empty() {
             absent.remove(&Question::Prefix(record.prefix));
             absent.remove(&Question::Id(record.id));
         }
     }
-}
 
-/// Somebody who waits for an answer. Who stops waiting, since a client hung up, leaves the question to the
-/// others, and takes it away if there are none.
-struct Waiting<'q> {
-    questions: &'q Questions,
-    question: Question,
-    answer: Answer,
-    is_over: bool,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut under_way = self.questions.under_way();
-        // Given back under the lock, so that of two who stop waiting at once one sees that it is the last.
-        let answer = std::mem::take(&mut self.answer);
-        let is_known = under_way
-            .get(&self.question)
-            .is_some_and(|known| Arc::ptr_eq(known, &answer));
-        let is_last = Arc::strong_count(&answer) == 2;
-        if is_known && (self.is_over || is_last) {
-            under_way.remove(&self.question);
+    /// The round that asks a question; nothing if it need not be asked.
+    fn join(
+        &self,
+        question: Question,
+        now: Timestamp,
+        is_settled: impl FnOnce() -> bool,
+    ) -> Option<Arc<Round>> {
+        let mut rounds = lock(&self.rounds);
+        let under_way = rounds.of(question);
+        if under_way.is_some() {
+            return under_way;
         }
-        drop(answer);
+        // Looked at while the lock is held: what a round brings is known before it ends.
+        let is_needless = self.is_absent(question, now) || is_settled();
+        (!is_needless).then(|| rounds.add(question))
+    }
+
+    /// Begins a round, or goes on with one whose beginner hung up.
+    fn begin<'q>(&'q self, round: &'q Arc<Round>) -> (Vec<Question>, UnderWay<'q>) {
+        let questions = lock(&self.rounds).begin(round);
+        let rounds = &self.rounds;
+        (questions, UnderWay { rounds, round })
     }
 }
 
-/// Why the store has not answered a question.
-enum Unasked {
-    /// Whoever wanted to know does by now.
-    Settled,
-    Failed(Error),
+/// A round that somebody asks the store. It is over with that, and when who does hangs up; somebody else
+/// who waits for it begins it again then.
+struct UnderWay<'q> {
+    rounds: &'q Mutex<Rounds>,
+    round: &'q Arc<Round>,
 }
 
-impl<E: Into<Error>> From<E> for Unasked {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        lock(self.rounds).end(self.round);
     }
 }
 
@@ -178,7 +234,7 @@ impl Authority {
     /// The keys with a prefix as far as they can be read.
     pub(super) async fn readable_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, Error> {
         let as_of = self.ring.moment();
-        let keys = self.store.keys_with_prefix(prefix).await?;
+        let keys = self.store.keys_with_prefixes(&[prefix]).await?;
         self.note_damaged(&keys.damaged, as_of);
         Ok(keys)
     }
@@ -202,79 +258,77 @@ impl Authority {
     }
 
     /// Asks the store, unless somebody is asking the same already or just did; what it answers is in
-    /// the keyring afterwards. Nothing is asked either once `is_settled`, which is looked at when it is
-    /// this question's turn.
+    /// the keyring afterwards. Nothing is asked either if it `is_settled` by now.
     pub(super) async fn ask(
         &self,
         question: Question,
         now: Timestamp,
-        is_settled: impl FnMut() -> bool + Send,
+        is_settled: impl FnOnce() -> bool + Send,
     ) -> Result<(), Error> {
-        if self.questions.is_absent(question, now) {
+        let Some(round) = self.questions.join(question, now, is_settled) else {
             return Ok(());
-        }
-        let mut waiting = self.questions.wait_for(question);
-        let put = || self.put_to_store(question, now, is_settled);
-        match waiting.answer.get_or_try_init(put).await {
-            // The others are not settled by that: one of them asks.
-            Err(Unasked::Settled) => Ok(()),
-            Err(Unasked::Failed(error)) => {
-                waiting.is_over = true;
-                Err(error)
-            }
-            Ok(()) => {
-                waiting.is_over = true;
-                Ok(())
-            }
-        }
+        };
+        let asked = round.answer.get_or_init(|| self.put_to_store(&round, now));
+        Ok(asked.await.clone()?)
     }
 
-    async fn put_to_store(
-        &self,
-        question: Question,
-        now: Timestamp,
-        mut is_settled: impl FnMut() -> bool + Send,
-    ) -> Result<(), Unasked> {
-        let closed = |_| Error::Internal("the places for questions are gone".to_owned());
-        let _place = self.questions.places.acquire().await.map_err(closed)?;
-        // The feed may have brought the key while this waited, or somebody been answered just before it
-        // began to.
-        if self.questions.is_absent(question, now) {
-            return Ok(());
-        }
-        if is_settled() {
-            return Err(Unasked::Settled);
-        }
+    async fn put_to_store(&self, round: &Arc<Round>, now: Timestamp) -> Result<(), StoreError> {
+        // They are never closed.
+        let _place = self.questions.places.acquire().await;
+        let (questions, _under_way) = self.questions.begin(round);
         loop {
             let as_of = self.ring.moment();
-            let keys = match question {
-                Question::Prefix(prefix) => self.store.keys_with_prefix(prefix).await?,
-                Question::Id(id) => self.key_as_page(id).await?,
-            };
+            let keys = self.answers(&questions).await?;
             self.learn(&keys, as_of);
             // Otherwise it was asked of a store that another has taken the place of.
             if self.ring.remembers(as_of) {
-                if keys.records.is_empty() && keys.damaged.is_empty() {
-                    self.questions.remember_absent(question, now);
-                }
+                self.questions
+                    .remember_absent(&absent(&questions, &keys), now);
                 if self.ring.remembers(as_of) {
                     return Ok(());
                 }
                 // Another store took its place meanwhile, and what was absent there was forgotten before.
-                self.questions.forget(question);
+                self.questions.forget(&questions);
             }
         }
     }
 
-    async fn key_as_page(&self, id: KeyId) -> Result<Keys, Error> {
-        if self.ring.is_condemned(id) {
-            return Ok(Keys::default());
+    async fn answers(&self, questions: &[Question]) -> Result<Keys, StoreError> {
+        let (mut prefixes, mut ids) = (Vec::new(), Vec::new());
+        for question in questions {
+            match question {
+                Question::Prefix(prefix) => prefixes.push(*prefix),
+                Question::Id(id) if self.ring.is_condemned(*id) => {}
+                Question::Id(id) => ids.push(*id),
+            }
         }
-        Ok(Keys {
-            records: Vec::from_iter(self.store.key(id).await?),
-            ..Keys::default()
-        })
+        let mut keys = Keys::default();
+        if !prefixes.is_empty() {
+            keys = self.store.keys_with_prefixes(&prefixes).await?;
+        }
+        if !ids.is_empty() {
+            let others = self.store.keys_with_ids(&ids).await?;
+            keys.records.extend(others.records);
+            keys.damaged.extend(others.damaged);
+        }
+        Ok(keys)
     }
+}
+
+/// The questions to which the answer is that there is no such key.
+fn absent(questions: &[Question], keys: &Keys) -> Vec<Question> {
+    if !keys.damaged.is_empty() {
+        // Of these it is not told which prefixes they have.
+        return Vec::new();
+    }
+    let names = |key: &KeyRecord| [Question::Prefix(key.prefix), Question::Id(key.id)];
+    let found: HashSet<Question> = keys.records.iter().flat_map(names).collect();
+    let is_absent = |question: &&Question| !found.contains(question);
+    questions.iter().filter(is_absent).copied().collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -282,24 +336,61 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    #[test]
-    fn a_question_is_under_way_until_it_is_over_or_nobody_waits_for_it() {
-        let questions = Questions::default();
-        let question = Question::Id(KeyId(Uuid::nil()));
-        let ask = || questions.wait_for(question);
-        let (one, other) = (ask(), ask());
-        assert!(Arc::ptr_eq(&one.answer, &other.answer));
-        drop(one);
-        assert!(Arc::ptr_eq(&ask().answer, &other.answer), "another waits");
-        drop(other);
-        assert!(questions.under_way().is_empty(), "all hung up");
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
 
-        let (mut answered, late) = (ask(), ask());
-        answered.is_over = true;
-        drop(answered);
-        let next = ask();
-        assert!(!Arc::ptr_eq(&next.answer, &late.answer), "asked anew");
-        drop(late);
-        assert_eq!(questions.under_way().len(), 1, "that of the next");
+    fn question(number: u128) -> Question {
+        Question::Id(KeyId(Uuid::from_u128(number)))
+    }
+
+    fn join(questions: &Questions, number: u128) -> Arc<Round> {
+        questions.join(question(number), NOW, || false).unwrap()
+    }
+
+    #[test]
+    fn questions_wait_together_until_their_round_begins() {
+        let questions = Questions::default();
+        let first = join(&questions, 1);
+        assert!(Arc::ptr_eq(&first, &join(&questions, 2)), "another");
+        let (asked, under_way) = questions.begin(&first);
+        assert_eq!(asked, [question(1), question(2)]);
+        assert!(Arc::ptr_eq(&first, &join(&questions, 1)), "the same");
+        let second = join(&questions, 3);
+        assert!(!Arc::ptr_eq(&first, &second), "one too late");
+        drop(under_way);
+        assert!(Arc::ptr_eq(&second, &join(&questions, 1)), "asked anew");
+        assert!(questions.join(question(4), NOW, || true).is_none());
+        questions.remember_absent(&[question(5)], NOW);
+        assert!(questions.join(question(5), NOW, || false).is_none());
+    }
+
+    #[test]
+    fn a_round_takes_so_many_questions_and_no_more() {
+        let questions = Questions::default();
+        let rounds: Vec<_> = (0..600).map(|number| join(&questions, number)).collect();
+        assert!(Arc::ptr_eq(&rounds[0], &rounds[ROUND - 1]));
+        assert!(!Arc::ptr_eq(&rounds[0], &rounds[ROUND]));
+        let sizes = [0, ROUND, 2 * ROUND].map(|first| questions.begin(&rounds[first]).0.len());
+        assert_eq!(sizes, [256, 256, 88]);
+    }
+
+    #[test]
+    fn a_round_whose_beginner_hung_up_is_joined_again_once_another_goes_on() {
+        let questions = Questions::default();
+        let round = join(&questions, 1);
+        drop(questions.begin(&round));
+        assert!(lock(&questions.rounds).by_question.is_empty());
+        let _under_way = questions.begin(&round);
+        assert!(Arc::ptr_eq(&round, &join(&questions, 1)));
+    }
+
+    #[test]
+    fn no_more_absent_keys_are_remembered_than_there_is_room_for() {
+        let questions = Questions::default();
+        for first in (0..200_000).step_by(ROUND) {
+            let round: Vec<_> = (first..first + 256).map(question).collect();
+            questions.remember_absent(&round, NOW);
+            assert!(round.iter().all(|absent| questions.is_absent(*absent, NOW)));
+            assert!(lock(&questions.absent).len() <= ABSENT_CAPACITY);
+        }
     }
 }

@@ -27,10 +27,18 @@ const INSERT: Bulk = Bulk {
 
 pub const BY_ID: &str = concat!("SELECT ", columns!(), " FROM api_key WHERE id = $1");
 
-pub const BY_PREFIX: &str = concat!(
+/// Of prefixes between commas.
+pub const BY_PREFIXES: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM api_key WHERE prefix = $1 ORDER BY id"
+    " FROM api_key WHERE prefix = ANY(string_to_array($1, ','))"
+);
+
+/// Of identifiers between commas.
+pub const BY_IDS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM api_key WHERE id = ANY(string_to_array($1, ','))"
 );
 
 pub const AFTER: &str = concat!(
@@ -60,10 +68,23 @@ impl Readers {
         rows.first().map(|row| read(row, &self.cipher)).transpose()
     }
 
-    pub async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, Failure> {
-        let values = vec![prefix.as_str().into()];
-        self.page(BY_PREFIX.into_sql_str(), values, u32::MAX, by_id)
-            .await
+    pub async fn keys_with_prefixes(&self, prefixes: &[KeyPrefix]) -> Result<Keys, Failure> {
+        let prefixes: Vec<_> = prefixes.iter().map(ToString::to_string).collect();
+        self.every(BY_PREFIXES, &prefixes.join(",")).await
+    }
+
+    pub async fn keys_with_ids(&self, ids: &[KeyId]) -> Result<Keys, Failure> {
+        let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+        self.every(BY_IDS, &ids.join(",")).await
+    }
+
+    async fn every(&self, sql: &'static str, names: &str) -> Result<Keys, Failure> {
+        let values = vec![names.into()];
+        let mut keys = self
+            .page(sql.into_sql_str(), values, u32::MAX, by_id)
+            .await?;
+        keys.records.sort_unstable_by_key(|key| key.id);
+        Ok(keys)
     }
 
     pub async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, Failure> {

@@ -72,7 +72,8 @@ async fn every_look_up_uses_an_index_in_its_order() {
     let mut connection = planner().await;
     for sql in [
         keys::BY_ID,
-        keys::BY_PREFIX,
+        keys::BY_PREFIXES,
+        keys::BY_IDS,
         keys::AFTER,
         keys::TO_EXPIRE,
         feed::POSITION,

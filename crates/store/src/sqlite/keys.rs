@@ -26,10 +26,18 @@ const INSERT: Bulk = Bulk {
 
 pub const BY_ID: &str = concat!("SELECT ", columns!(), " FROM api_key WHERE id = ?");
 
-pub const BY_PREFIX: &str = concat!(
+/// Of a JSON array of prefixes.
+pub const BY_PREFIXES: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM api_key WHERE prefix = ? ORDER BY id"
+    " FROM api_key WHERE prefix IN (SELECT value FROM json_each(?))"
+);
+
+/// Of a JSON array of identifiers.
+pub const BY_IDS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM api_key WHERE id IN (SELECT value FROM json_each(?))"
 );
 
 pub const AFTER: &str = concat!(
@@ -55,9 +63,21 @@ impl Readers {
         row.map(|row| read(&row, &self.cipher)).transpose()
     }
 
-    pub async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, Failure> {
-        let statement = sqlx::query(BY_PREFIX).bind(prefix.as_str());
-        self.fetch_keys(statement, u32::MAX, by_id).await
+    pub async fn keys_with_prefixes(&self, prefixes: &[KeyPrefix]) -> Result<Keys, Failure> {
+        let prefixes = prefixes.iter().map(ToString::to_string).collect();
+        self.every(BY_PREFIXES, prefixes).await
+    }
+
+    pub async fn keys_with_ids(&self, ids: &[KeyId]) -> Result<Keys, Failure> {
+        let ids = ids.iter().map(ToString::to_string).collect();
+        self.every(BY_IDS, ids).await
+    }
+
+    async fn every(&self, sql: &'static str, names: Vec<String>) -> Result<Keys, Failure> {
+        let statement = sqlx::query(sql).bind(serde_json::Value::from(names).to_string());
+        let mut keys = self.fetch_keys(statement, u32::MAX, by_id).await?;
+        keys.records.sort_unstable_by_key(|key| key.id);
+        Ok(keys)
     }
 
     pub async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, Failure> {

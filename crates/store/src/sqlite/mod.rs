@@ -130,8 +130,12 @@ impl Store for Sqlite {
         Ok(self.readers.key(id).await?)
     }
 
-    async fn keys_with_prefix(&self, prefix: KeyPrefix) -> Result<Keys, StoreError> {
-        Ok(self.readers.keys_with_prefix(prefix).await?)
+    async fn keys_with_prefixes(&self, prefixes: &[KeyPrefix]) -> Result<Keys, StoreError> {
+        Ok(self.readers.keys_with_prefixes(prefixes).await?)
+    }
+
+    async fn keys_with_ids(&self, ids: &[KeyId]) -> Result<Keys, StoreError> {
+        Ok(self.readers.keys_with_ids(ids).await?)
     }
 
     async fn keys(&self, query: &KeyQuery) -> Result<Keys, StoreError> {

@@ -1,6 +1,6 @@
 //! Keys one by one: written, read, changed, found.
 
-use sealgate_core::key::{Environment, KeyPrefix, KeyRecord, KeyState};
+use sealgate_core::key::{Environment, KeyId, KeyPrefix, KeyRecord, KeyState};
 use sealgate_core::network::AllowList;
 use sealgate_core::permission::Permissions;
 use sealgate_core::rate::RateLimit;
@@ -35,7 +35,11 @@ pub async fn a_key_that_is_not_there_is_nothing(engine: impl Engine) {
     let store = engine.open().await;
     assert_eq!(store.key(key(1).id).await.unwrap(), None);
     assert_eq!(
-        store.keys_with_prefix(key(1).prefix).await.unwrap().records,
+        store
+            .keys_with_prefixes(&[key(1).prefix])
+            .await
+            .unwrap()
+            .records,
         []
     );
     assert_eq!(store.keys_after(None, 10).await.unwrap().records, []);
@@ -130,23 +134,39 @@ pub async fn a_key_can_be_inserted_once(engine: impl Engine) {
     assert_eq!(store.key(again.id).await.unwrap().unwrap(), key(1));
 }
 
-pub async fn keys_that_share_a_prefix_are_all_found_oldest_first(engine: impl Engine) {
+pub async fn keys_are_found_by_any_of_some_names_oldest_first(engine: impl Engine) {
     let store = engine.open().await;
     let prefix = KeyPrefix::parse("same-_00").unwrap();
     let twins = [2, 1, 3].map(|number| KeyRecord {
         prefix,
         ..key(number)
     });
-    change(&*store, twins.iter().chain([&key(4)]).map(insert)).await;
+    let (alone, unwanted) = (key(4), key(5));
+    let others = [&alone, &unwanted];
+    change(&*store, twins.iter().chain(others).map(insert)).await;
     let [two, one, three] = twins;
-    assert_eq!(
-        store.keys_with_prefix(prefix).await.unwrap().records,
-        [one, two, three]
-    );
+
+    let with_prefixes = async |prefixes: &[KeyPrefix]| {
+        let found = store.keys_with_prefixes(prefixes).await.unwrap();
+        found.records
+    };
     let other_case = KeyPrefix::parse("SAME-_00").unwrap();
+    assert_eq!(with_prefixes(&[]).await, []);
+    assert_eq!(with_prefixes(&[other_case]).await, []);
+    let all = [one.clone(), two.clone(), three];
+    assert_eq!(with_prefixes(&[prefix]).await, all);
+    let [one_of_all, two_of_all, three_of_all] = all;
     assert_eq!(
-        store.keys_with_prefix(other_case).await.unwrap().records,
-        []
+        with_prefixes(&[alone.prefix, other_case, prefix, prefix]).await,
+        [one_of_all, two_of_all, three_of_all, alone.clone()]
+    );
+
+    let with_ids = async |ids: &[KeyId]| store.keys_with_ids(ids).await.unwrap().records;
+    assert_eq!(with_ids(&[]).await, []);
+    assert_eq!(with_ids(&[key(9).id]).await, []);
+    assert_eq!(
+        with_ids(&[alone.id, key(9).id, two.id, one.id, one.id]).await,
+        [one, two, alone]
     );
 }
 

@@ -64,7 +64,7 @@ macro_rules! conformance {
                 an_update_of_a_stale_version_is_a_conflict,
                 an_update_of_a_key_that_is_not_there_is_a_conflict,
                 a_key_can_be_inserted_once,
-                keys_that_share_a_prefix_are_all_found_oldest_first,
+                keys_are_found_by_any_of_some_names_oldest_first,
                 all_keys_are_loaded_in_the_order_of_their_identifiers,
                 keys_past_their_expiry_are_found_until_that_is_recorded,
                 health_counts_keys_active_admins_and_records,

@@ -16,8 +16,8 @@ use crate::open;
 use crate::postgres_server::PostgresServer;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const BY_PREFIX: &str = "FROM api_key WHERE prefix = $1 ORDER BY id";
-const BY_ID: &str = "FROM api_key WHERE id = $1";
+const BY_PREFIX: &str = "FROM api_key WHERE prefix = ANY(string_to_array($1, ','))";
+const BY_ID: &str = "FROM api_key WHERE id = ANY(string_to_array($1, ','))";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_key_that_the_feed_has_not_brought_yet_costs_one_query_however_many_present_it() {

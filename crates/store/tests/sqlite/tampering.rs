@@ -112,7 +112,7 @@ async fn pages_go_on_past_damaged_keys_and_name_them() {
         (feed.keys.len(), feed.damaged.as_slice()),
         (3, &damaged[..])
     );
-    let twin = store.keys_with_prefix(key(2).prefix).await.unwrap();
+    let twin = store.keys_with_prefixes(&[key(2).prefix]).await.unwrap();
     assert!(twin.damaged.contains(&damaged[0]), "{twin:?}");
 }
 
