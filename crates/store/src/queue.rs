@@ -116,9 +116,22 @@ pub trait Pen: Send + 'static {
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
+/// Takes what others bring who are at work already. Otherwise the first of many who come at once would be
+/// written for alone, and all others after that.
+async fn gather(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>) {
+    let mut before = 0;
+    while before < jobs.len() && jobs.len() < BATCH {
+        before = jobs.len();
+        tokio::task::yield_now().await;
+        let room = BATCH - before;
+        jobs.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(room));
+    }
+}
+
 async fn run(mut pen: impl Pen, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
+        gather(&mut queue, &mut jobs).await;
         let (batch, replies): (Vec<Work>, Vec<_>) = jobs
             .drain(..)
             .map(|Job { work, reply }| (work, reply))

@@ -166,6 +166,11 @@ impl Counting {
         );
         let counted = counted.bind(database).fetch_all(&mut self.counts).await;
         let rows = counted.unwrap();
-        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+        let statements = rows.iter().map(|row| {
+            // Constants are parameters in statements that were parsed since the counting began.
+            let statement: String = row.get(0);
+            (statement.replace("$2", "','"), row.get(1))
+        });
+        statements.collect()
     }
 }
