@@ -4,72 +4,14 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 
-use async_trait::async_trait;
-use sealgate_core::audit;
 use sealgate_core::authority::Settings;
-use sealgate_core::clock::Timestamp;
 use sealgate_core::error::{Error, Reason};
-use sealgate_core::key::{KeyId, KeyPrefix, KeyRecord, Status};
-use sealgate_core::revocation::Revocation;
-use sealgate_core::store::{
-    Commit, DataKey, Feed, FeedPosition, Health, KeyQuery, Keys, SessionKeyRecord,
-    SigningKeyRecord, Store, StoreError, UserQuery, Users,
-};
-use sealgate_core::tally::Counted;
-use sealgate_core::user::UserRecord;
-use support::{Site, create, operator, present, reason, request};
-use tokio::sync::Semaphore;
-
-/// A real store whose look-ups by prefix and loading wait, after reading and before answering, until let go.
-struct Gate {
-    store: Arc<dyn Store>,
-    is_closed: AtomicBool,
-    is_broken: AtomicBool,
-    is_mute: AtomicBool,
-    is_lost_once: AtomicBool,
-    cannot_load: AtomicBool,
-    waiting: Semaphore,
-    passage: Semaphore,
-    questions: AtomicUsize,
-    feed_readings: AtomicUsize,
-}
-
-impl Gate {
-    async fn before(site: &Site) -> Arc<Self> {
-        Arc::new(Self {
-            store: site.store().await,
-            is_closed: AtomicBool::new(false),
-            is_broken: AtomicBool::new(false),
-            is_mute: AtomicBool::new(false),
-            is_lost_once: AtomicBool::new(false),
-            cannot_load: AtomicBool::new(false),
-            waiting: Semaphore::new(0),
-            passage: Semaphore::new(0),
-            questions: AtomicUsize::new(0),
-            feed_readings: AtomicUsize::new(0),
-        })
-    }
-
-    /// Waits until let go, if the gate is closed.
-    async fn pass(&self) {
-        if self.is_closed.load(SeqCst) {
-            self.waiting.add_permits(1);
-            self.passage.acquire().await.expect("open").forget();
-        }
-    }
-
-    /// Until a look-up has read and waits.
-    async fn somebody_waits(&self) {
-        self.waiting.acquire().await.expect("open").forget();
-    }
-
-    fn open(&self) {
-        self.is_closed.store(false, SeqCst);
-        self.passage.add_permits(1_000);
-    }
-}
+use sealgate_core::key::Status;
+use sealgate_token::jwt::Algorithm;
+use support::gate::Gate;
+use support::{Site, bear, create, operator, present, reason, request};
 
 #[tokio::test]
 async fn a_look_up_that_read_before_a_revoke_cannot_bring_the_key_back() {
@@ -375,133 +317,100 @@ async fn without_news_from_the_store_nobody_is_honoured_past_the_allowed_time() 
     assert!(present(&server, &created).await.is_ok());
 }
 
-#[async_trait]
-impl Store for Gate {
-    async fn keys_with_prefixes(&self, prefixes: &[KeyPrefix]) -> Result<Keys, StoreError> {
-        self.questions.fetch_add(1, SeqCst);
-        let read = self.store.keys_with_prefixes(prefixes).await;
-        self.pass().await;
-        if self.is_mute.load(SeqCst) {
-            return Err(StoreError::Unavailable("broken by the test".into()));
+#[tokio::test]
+async fn that_the_feed_was_lost_is_not_forgotten_when_what_follows_fails_or_is_given_up() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let created = create(&server, "k").await;
+    let identity = present(&server, &created).await.unwrap();
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let grant = server.exchange(&identity, &operator()).await.unwrap();
+        tokens.push(grant.token);
+    }
+    // Of what happens elsewhere the feed tells nothing.
+    let elsewhere = site.server().await;
+    for (token, is_given_up) in tokens.iter().zip([false, true]) {
+        let held = bear(&elsewhere, token.expose()).await.unwrap();
+        elsewhere.end_token(&held, &operator()).await.unwrap();
+        gate.is_lost_once.store(true, SeqCst);
+        if is_given_up {
+            gate.is_closed.store(true, SeqCst);
+            let syncing = tokio::spawn({
+                let server = server.clone();
+                async move { server.sync().await }
+            });
+            gate.somebody_waits().await;
+            syncing.abort();
+            assert!(syncing.await.is_err());
+            gate.open();
+        } else {
+            gate.cannot_read_server_keys.store(true, SeqCst);
+            assert!(server.sync().await.is_err());
+            gate.cannot_read_server_keys.store(false, SeqCst);
         }
-        read
+        assert!(server.keyring().is_empty(), "it may be another store");
+        server.sync().await.unwrap();
+        assert!(server.is_loaded() && present(&server, &created).await.is_ok());
+        assert!(bear(&server, token.expose()).await.is_err());
     }
+}
 
-    async fn keys_with_ids(&self, ids: &[KeyId]) -> Result<Keys, StoreError> {
-        self.store.keys_with_ids(ids).await
-    }
+#[tokio::test]
+async fn a_server_key_that_is_replaced_while_a_process_starts_is_no_signer_there() {
+    let settings = Settings {
+        algorithm: Algorithm::EdDsa,
+        ..Settings::default()
+    };
+    let site = Site::new();
+    let elsewhere = site.server_with(site.store().await, settings.clone()).await;
+    let created = create(&elsewhere, "k").await;
+    let identity = present(&elsewhere, &created).await.unwrap();
+    let token = async || elsewhere.exchange(&identity, &operator()).await.unwrap();
+    let old = token().await;
 
-    async fn feed_since(&self, after: FeedPosition, limit: u32) -> Result<Feed, StoreError> {
-        if self.is_broken.load(SeqCst) {
-            return Err(StoreError::Unavailable("broken by the test".into()));
-        }
-        self.feed_readings.fetch_add(1, SeqCst);
-        let feed = self.store.feed_since(after, limit).await?;
-        let lost = self.is_lost_once.swap(false, SeqCst);
-        Ok(Feed { lost, ..feed })
-    }
+    // It has read the server keys, and is stopped before it takes up the feed.
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.authority(gate.clone(), settings));
+    gate.is_closed.store(true, SeqCst);
+    let starting = tokio::spawn({
+        let server = server.clone();
+        async move { server.start().await }
+    });
+    gate.somebody_waits().await;
+    elsewhere
+        .rotate_server_keys(true, &operator())
+        .await
+        .unwrap();
+    gate.open();
+    starting.await.unwrap().unwrap();
+    assert!(bear(&server, old.token.expose()).await.is_err());
+    assert!(bear(&server, token().await.token.expose()).await.is_ok());
+}
 
-    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        self.store.commit(commit).await
-    }
-
-    async fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        self.store.key(id).await
-    }
-
-    async fn keys(&self, query: &KeyQuery) -> Result<Keys, StoreError> {
-        let read = self.store.keys(query).await;
-        self.pass().await;
-        read
-    }
-
-    async fn keys_after(&self, after: Option<KeyId>, limit: u32) -> Result<Keys, StoreError> {
-        if self.cannot_load.load(SeqCst) {
-            return Err(StoreError::Unavailable("broken by the test".into()));
-        }
-        let read = self.store.keys_after(after, limit).await;
-        self.pass().await;
-        read
-    }
-
-    async fn keys_to_expire(&self, now: Timestamp, limit: u32) -> Result<Keys, StoreError> {
-        self.store.keys_to_expire(now, limit).await
-    }
-
-    async fn feed_position(&self) -> Result<FeedPosition, StoreError> {
-        self.store.feed_position().await
-    }
-
-    async fn audit(&self, query: &audit::Query) -> Result<Vec<audit::Record>, StoreError> {
-        self.store.audit(query).await
-    }
-
-    async fn audit_after(&self, after: u64, limit: u32) -> Result<Vec<audit::Record>, StoreError> {
-        self.store.audit_after(after, limit).await
-    }
-
-    async fn audit_head(&self) -> Result<Option<audit::Head>, StoreError> {
-        self.store.audit_head().await
-    }
-
-    async fn add_uses(&self, counted: &[Counted]) -> Result<(), StoreError> {
-        self.store.add_uses(counted).await
-    }
-
-    async fn open_uses(&self, key_id: KeyId) -> Result<Vec<Counted>, StoreError> {
-        self.store.open_uses(key_id).await
-    }
-
-    async fn close_uses(
-        &self,
-        minute: Timestamp,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<u64, StoreError> {
-        self.store.close_uses(minute, now, limit).await
-    }
-
-    async fn data_keys(&self, lineage: KeyId) -> Result<Vec<DataKey>, StoreError> {
-        self.store.data_keys(lineage).await
-    }
-
-    async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
-        self.store.signing_keys().await
-    }
-
-    async fn user(&self, folded: &str) -> Result<Option<UserRecord>, StoreError> {
-        self.store.user(folded).await
-    }
-
-    async fn users(&self, query: &UserQuery) -> Result<Users, StoreError> {
-        self.store.users(query).await
-    }
-
-    async fn known_addresses(&self, account: &str) -> Result<Vec<String>, StoreError> {
-        self.store.known_addresses(account).await
-    }
-
-    async fn revocations_after(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Revocation>, StoreError> {
-        self.store.revocations_after(after, limit).await
-    }
-
-    async fn forget_revocations(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.store.forget_revocations(now, limit).await
-    }
-
-    async fn session_keys(&self) -> Result<Vec<SessionKeyRecord>, StoreError> {
-        self.store.session_keys().await
-    }
-
-    async fn health(&self) -> Result<Health, StoreError> {
-        self.store.health().await
-    }
-
-    async fn close(&self) {
-        self.store.close().await;
-    }
+#[tokio::test]
+async fn what_was_read_before_a_pause_is_not_enough_after_it() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let elsewhere = site.command_line().await;
+    let created = Arc::new(create(&elsewhere, "cold").await);
+    gate.is_closed.store(true, SeqCst);
+    let asking = tokio::spawn({
+        let (server, created) = (server.clone(), created.clone());
+        async move { present(&server, &created).await }
+    });
+    gate.somebody_waits().await;
+    // The key is revoked while the process stands still, the answer about it in hand.
+    elsewhere
+        .revoke(&created.record.id.to_string(), None, &operator())
+        .await
+        .unwrap();
+    site.clock.advance_millis(60_000);
+    gate.open();
+    assert_eq!(
+        reason(asking.await.unwrap()),
+        Reason::KeyIs(Status::Revoked)
+    );
 }

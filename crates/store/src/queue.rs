@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 const QUEUE: usize = 1_024;
 /// Most work of one transaction: others that use the file have to wait for its end.
 const BATCH: usize = 256;
+/// How often others are let go first who may bring more. Each time costs what they do meanwhile.
+const GATHERINGS: usize = 3;
 
 /// Something to write.
 #[derive(Clone, Debug)]
@@ -119,12 +121,14 @@ pub trait Pen: Send + 'static {
 /// Takes what others bring who are at work already. Otherwise the first of many who come at once would be
 /// written for alone, and all others after that.
 async fn gather(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>) {
-    let mut before = 0;
-    while before < jobs.len() && jobs.len() < BATCH {
-        before = jobs.len();
+    for _ in 0..GATHERINGS {
+        let before = jobs.len();
         tokio::task::yield_now().await;
         let room = BATCH - before;
         jobs.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(room));
+        if jobs.len() == before {
+            return;
+        }
     }
 }
 

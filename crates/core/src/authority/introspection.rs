@@ -117,7 +117,7 @@ impl Authority {
         self.ensure_fresh(now).await?;
         let described = match TokenKind::of(token) {
             TokenKind::Access => {
-                let look = || self.honoured_token(token, now);
+                let look = |now| self.honoured_token(token, now);
                 let found = self.settle(now, look).await;
                 found.map(|(held, token)| describe_access(&held, &token.claims))
             }
@@ -126,7 +126,7 @@ impl Authority {
                 session.map(|session| describe_session(&session))
             }
             TokenKind::Key => {
-                let look = || self.honoured_key(token, now);
+                let look = |now| self.honoured_key(token, now);
                 let held = self.settle(now, look).await;
                 held.map(|held| describe_key(&held, &self.settings.issuer))
             }
@@ -164,7 +164,7 @@ impl Authority {
         caller: &Caller,
         now: Timestamp,
     ) -> Result<Revoked, Error> {
-        let look = || self.verify_token(token, now);
+        let look = |now| self.verify_token(token, now);
         let (_, token) = self.settle(now, look).await?;
         self.end_verified_token(&token.claims, caller).await?;
         Ok(Revoked::Token)

@@ -73,7 +73,7 @@ pub use self::sessions::{
 };
 use self::token_cache::TokenCache;
 pub use self::tokens::Grant;
-use self::upkeep::Reload;
+use self::upkeep::{Followed, Reload};
 pub use self::users::UserFilter;
 use self::verify::AccessToken;
 pub use self::verify::{Credential, Identity, Unsettled};
@@ -90,7 +90,7 @@ use crate::random::{Random, array};
 pub use crate::rate::Allowance;
 use crate::revocation::Revocations;
 use crate::shared_limits::{LimitKeeper, WhenUnavailable};
-use crate::store::{Change, Commit, FeedPosition, Store, StoreError};
+use crate::store::{Change, Commit, Store, StoreError};
 use crate::tally::Tally;
 
 /// What an operator decides.
@@ -198,7 +198,7 @@ pub struct Authority {
     ring: Keyring,
     /// When the feed was last known to be read to its end, in unix milliseconds.
     synced_at: AtomicI64,
-    feed: tokio::sync::Mutex<FeedPosition>,
+    feed: tokio::sync::Mutex<Followed>,
     reload: Mutex<Option<Reload>>,
     questions: Questions,
     tokens: TokenCache<AccessToken>,

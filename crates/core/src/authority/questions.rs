@@ -3,6 +3,7 @@
 //! briefly.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OnceCell, Semaphore};
@@ -33,11 +34,13 @@ pub enum Question {
     Id(KeyId),
 }
 
-/// Questions that the store is asked together.
+/// Questions that the store is asked together. But for the answer it is changed under the lock of [`Rounds`]
+/// alone.
 #[derive(Debug, Default)]
 struct Round {
-    /// Changed under the lock of [`Rounds`] alone.
     questions: Mutex<Vec<Question>>,
+    /// Who wait for the answer.
+    askers: AtomicUsize,
     answer: OnceCell<Result<(), StoreError>>,
 }
 
@@ -108,6 +111,8 @@ impl Rounds {
 #[derive(Debug)]
 pub(super) struct Questions {
     rounds: Mutex<Rounds>,
+    /// How many rounds have ended; changed under the lock of the rounds.
+    ended: AtomicU64,
     absent: Mutex<HashMap<Question, Timestamp>>,
     places: Semaphore,
 }
@@ -116,6 +121,7 @@ impl Default for Questions {
     fn default() -> Self {
         Self {
             rounds: Mutex::default(),
+            ended: AtomicU64::new(0),
             absent: Mutex::default(),
             places: Semaphore::new(AT_ONCE),
         }
@@ -161,41 +167,62 @@ impl Questions {
         }
     }
 
-    /// The round that asks a question; nothing if it need not be asked.
-    fn join(
-        &self,
-        question: Question,
-        now: Timestamp,
-        is_settled: impl FnOnce() -> bool,
-    ) -> Option<Arc<Round>> {
-        let mut rounds = lock(&self.rounds);
-        let under_way = rounds.of(question);
-        if under_way.is_some() {
-            return under_way;
-        }
-        // Looked at while the lock is held: what a round brings is known before it ends.
-        let is_needless = self.is_absent(question, now) || is_settled();
-        (!is_needless).then(|| rounds.add(question))
+    /// How many rounds have ended: none since that, and nothing that was asked has been answered since.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
     }
 
-    /// Begins a round, or goes on with one whose beginner hung up.
-    fn begin<'q>(&'q self, round: &'q Arc<Round>) -> (Vec<Question>, UnderWay<'q>) {
-        let questions = lock(&self.rounds).begin(round);
-        let rounds = &self.rounds;
-        (questions, UnderWay { rounds, round })
+    /// Takes part in the round that asks a question; nothing if one has ended after so many: it may have
+    /// asked just that.
+    fn join(&self, question: Question, ended: u64) -> Option<Asker<'_>> {
+        let mut rounds = lock(&self.rounds);
+        let round = match rounds.of(question) {
+            Some(round) => round,
+            None if self.ended() == ended => rounds.add(question),
+            None => return None,
+        };
+        round.askers.fetch_add(1, Ordering::Relaxed);
+        let questions = self;
+        Some(Asker { questions, round })
+    }
+
+    fn end(&self, rounds: &mut Rounds, round: &Arc<Round>) {
+        rounds.end(round);
+        self.ended.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Somebody who waits for a round. A round that all have hung up is over.
+struct Asker<'q> {
+    questions: &'q Questions,
+    round: Arc<Round>,
+}
+
+impl Asker<'_> {
+    /// Begins the round, or goes on with it when who began hung up.
+    fn begin(&self) -> (Vec<Question>, UnderWay<'_>) {
+        let questions = lock(&self.questions.rounds).begin(&self.round);
+        (questions, UnderWay(self))
+    }
+}
+
+impl Drop for Asker<'_> {
+    fn drop(&mut self) {
+        let mut rounds = lock(&self.questions.rounds);
+        if self.round.askers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.questions.end(&mut rounds, &self.round);
+        }
     }
 }
 
 /// A round that somebody asks the store. It is over with that, and when who does hangs up; somebody else
 /// who waits for it begins it again then.
-struct UnderWay<'q> {
-    rounds: &'q Mutex<Rounds>,
-    round: &'q Arc<Round>,
-}
+struct UnderWay<'a>(&'a Asker<'a>);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        lock(self.rounds).end(self.round);
+        let Asker { questions, round } = self.0;
+        questions.end(&mut lock(&questions.rounds), round);
     }
 }
 
@@ -257,33 +284,37 @@ impl Authority {
         }
     }
 
-    /// Asks the store, unless somebody is asking the same already or just did; what it answers is in
-    /// the keyring afterwards. Nothing is asked either if it `is_settled` by now.
+    /// Asks the store, unless somebody is asking the same already or just did; what it answers is in the
+    /// keyring afterwards. Says whether it is answered; otherwise what was decided when so many rounds had
+    /// `ended` has to be decided again.
     pub(super) async fn ask(
         &self,
         question: Question,
         now: Timestamp,
-        is_settled: impl FnOnce() -> bool + Send,
-    ) -> Result<(), Error> {
-        let Some(round) = self.questions.join(question, now, is_settled) else {
-            return Ok(());
+        ended: u64,
+    ) -> Result<bool, Error> {
+        if self.questions.is_absent(question, now) {
+            return Ok(true);
+        }
+        let Some(asker) = self.questions.join(question, ended) else {
+            return Ok(false);
         };
-        let asked = round.answer.get_or_init(|| self.put_to_store(&round, now));
-        Ok(asked.await.clone()?)
+        let answer = &asker.round.answer;
+        let answer = answer.get_or_init(|| self.put_to_store(&asker, now)).await;
+        answer.clone()?;
+        Ok(true)
     }
 
-    async fn put_to_store(&self, round: &Arc<Round>, now: Timestamp) -> Result<(), StoreError> {
+    async fn put_to_store(&self, asker: &Asker<'_>, now: Timestamp) -> Result<(), StoreError> {
         // They are never closed.
         let _place = self.questions.places.acquire().await;
-        let (questions, _under_way) = self.questions.begin(round);
+        let (questions, _under_way) = asker.begin();
         loop {
             let as_of = self.ring.moment();
-            let keys = self.answers(&questions).await?;
-            self.learn(&keys, as_of);
+            let absent = self.learn_answers(&questions).await?;
             // Otherwise it was asked of a store that another has taken the place of.
             if self.ring.remembers(as_of) {
-                self.questions
-                    .remember_absent(&absent(&questions, &keys), now);
+                self.questions.remember_absent(&absent, now);
                 if self.ring.remembers(as_of) {
                     return Ok(());
                 }
@@ -293,7 +324,9 @@ impl Authority {
         }
     }
 
-    async fn answers(&self, questions: &[Question]) -> Result<Keys, StoreError> {
+    /// Takes what the store answers into the keyring; returns the questions to which the answer is that
+    /// there is no such key.
+    async fn learn_answers(&self, questions: &[Question]) -> Result<Vec<Question>, StoreError> {
         let (mut prefixes, mut ids) = (Vec::new(), Vec::new());
         for question in questions {
             match question {
@@ -302,29 +335,29 @@ impl Authority {
                 Question::Id(id) => ids.push(*id),
             }
         }
-        let mut keys = Keys::default();
+        let mut absent = Vec::new();
         if !prefixes.is_empty() {
-            keys = self.store.keys_with_prefixes(&prefixes).await?;
+            let as_of = self.ring.moment();
+            let keys = self.store.keys_with_prefixes(&prefixes).await?;
+            self.learn(&keys, as_of);
+            // Of damaged ones it is not told which prefixes they have.
+            if keys.damaged.is_empty() {
+                let found: HashSet<_> = keys.records.iter().map(|key| key.prefix).collect();
+                let missing = prefixes.iter().filter(|prefix| !found.contains(prefix));
+                absent.extend(missing.map(|prefix| Question::Prefix(*prefix)));
+            }
         }
         if !ids.is_empty() {
-            let others = self.store.keys_with_ids(&ids).await?;
-            keys.records.extend(others.records);
-            keys.damaged.extend(others.damaged);
+            let as_of = self.ring.moment();
+            let keys = self.store.keys_with_ids(&ids).await?;
+            self.learn(&keys, as_of);
+            let found = keys.records.iter().map(|key| key.id);
+            let found: HashSet<_> = found.chain(keys.damaged.iter().copied()).collect();
+            let missing = ids.iter().filter(|id| !found.contains(id));
+            absent.extend(missing.map(|id| Question::Id(*id)));
         }
-        Ok(keys)
+        Ok(absent)
     }
-}
-
-/// The questions to which the answer is that there is no such key.
-fn absent(questions: &[Question], keys: &Keys) -> Vec<Question> {
-    if !keys.damaged.is_empty() {
-        // Of these it is not told which prefixes they have.
-        return Vec::new();
-    }
-    let names = |key: &KeyRecord| [Question::Prefix(key.prefix), Question::Id(key.id)];
-    let found: HashSet<Question> = keys.records.iter().flat_map(names).collect();
-    let is_absent = |question: &&Question| !found.contains(question);
-    questions.iter().filter(is_absent).copied().collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -342,45 +375,63 @@ mod tests {
         Question::Id(KeyId(Uuid::from_u128(number)))
     }
 
-    fn join(questions: &Questions, number: u128) -> Arc<Round> {
-        questions.join(question(number), NOW, || false).unwrap()
+    fn join(questions: &Questions, number: u128) -> Asker<'_> {
+        questions.join(question(number), questions.ended()).unwrap()
+    }
+
+    fn are_together(one: &Asker<'_>, other: &Asker<'_>) -> bool {
+        Arc::ptr_eq(&one.round, &other.round)
     }
 
     #[test]
     fn questions_wait_together_until_their_round_begins() {
         let questions = Questions::default();
+        let ended = questions.ended();
         let first = join(&questions, 1);
-        assert!(Arc::ptr_eq(&first, &join(&questions, 2)), "another");
-        let (asked, under_way) = questions.begin(&first);
+        assert!(are_together(&first, &join(&questions, 2)), "another");
+        let (asked, under_way) = first.begin();
         assert_eq!(asked, [question(1), question(2)]);
-        assert!(Arc::ptr_eq(&first, &join(&questions, 1)), "the same");
+        assert!(are_together(&first, &join(&questions, 1)), "the same");
         let second = join(&questions, 3);
-        assert!(!Arc::ptr_eq(&first, &second), "one too late");
+        assert!(!are_together(&first, &second), "one too late");
         drop(under_way);
-        assert!(Arc::ptr_eq(&second, &join(&questions, 1)), "asked anew");
-        assert!(questions.join(question(4), NOW, || true).is_none());
-        questions.remember_absent(&[question(5)], NOW);
-        assert!(questions.join(question(5), NOW, || false).is_none());
+        assert!(are_together(&second, &join(&questions, 1)), "asked anew");
+        let decided_before = questions.join(question(4), ended);
+        assert!(decided_before.is_none(), "it may be answered");
     }
 
     #[test]
     fn a_round_takes_so_many_questions_and_no_more() {
         let questions = Questions::default();
-        let rounds: Vec<_> = (0..600).map(|number| join(&questions, number)).collect();
-        assert!(Arc::ptr_eq(&rounds[0], &rounds[ROUND - 1]));
-        assert!(!Arc::ptr_eq(&rounds[0], &rounds[ROUND]));
-        let sizes = [0, ROUND, 2 * ROUND].map(|first| questions.begin(&rounds[first]).0.len());
+        let askers: Vec<_> = (0..600).map(|number| join(&questions, number)).collect();
+        assert!(are_together(&askers[0], &askers[ROUND - 1]));
+        assert!(!are_together(&askers[0], &askers[ROUND]));
+        let sizes = [0, ROUND, 2 * ROUND].map(|first| askers[first].begin().0.len());
         assert_eq!(sizes, [256, 256, 88]);
     }
 
     #[test]
     fn a_round_whose_beginner_hung_up_is_joined_again_once_another_goes_on() {
         let questions = Questions::default();
-        let round = join(&questions, 1);
-        drop(questions.begin(&round));
+        let (first, other) = (join(&questions, 1), join(&questions, 1));
+        drop(first.begin());
+        drop(first);
         assert!(lock(&questions.rounds).by_question.is_empty());
-        let _under_way = questions.begin(&round);
-        assert!(Arc::ptr_eq(&round, &join(&questions, 1)));
+        let _under_way = other.begin();
+        assert!(are_together(&other, &join(&questions, 1)));
+    }
+
+    #[test]
+    fn nothing_is_left_of_rounds_that_all_have_hung_up() {
+        let questions = Questions::default();
+        for first in (0..10_000).step_by(1_000) {
+            let askers: Vec<_> = (first..first + 1_000)
+                .map(|number| join(&questions, number))
+                .collect();
+            drop(askers);
+        }
+        let rounds = lock(&questions.rounds);
+        assert!(rounds.by_question.is_empty() && rounds.next.is_none());
     }
 
     #[test]

@@ -21,6 +21,16 @@ const UPKEEP_STEP: u32 = 1_000;
 /// How long a request waits for news from the store when there were none for too long.
 const SYNC_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How far the change feed was read, and what it told of that is to be read yet. That lasts if whoever
+/// follows it hangs up meanwhile, or the store fails.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    position: FeedPosition,
+    signing_keys: bool,
+    session_keys: bool,
+    revocations: bool,
+}
+
 /// How far all keys were read anew, after the change feed was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reload {
@@ -38,11 +48,15 @@ impl Authority {
         self.prepare_server_keys().await?;
         self.prepare_session_keys().await?;
         let asked_at = self.now();
-        let mut feed = self.feed.lock().await;
-        *feed = self.store.feed_position().await?;
-        // After the position was read, so that no change falls between.
-        self.load_session_keys().await?;
-        self.load_revocations().await?;
+        let mut followed = self.feed.lock().await;
+        *followed = Followed {
+            position: self.store.feed_position().await?,
+            // After the position was read, so that no change falls between.
+            signing_keys: true,
+            session_keys: true,
+            revocations: true,
+        };
+        self.read_what_is_due(&mut followed).await?;
         self.synced_at
             .store(asked_at.as_millis(), Ordering::Release);
         Ok(())
@@ -67,31 +81,45 @@ impl Authority {
         Ok(())
     }
 
-    async fn follow(&self, position: &mut FeedPosition) -> Result<(), Error> {
+    async fn follow(&self, followed: &mut Followed) -> Result<(), Error> {
         loop {
             let (asked_at, as_of) = (self.now(), self.ring.moment());
-            let feed = self.store.feed_since(*position, FEED_STEP).await?;
-            if feed.signing_keys || feed.lost {
-                self.load_signing_keys().await?;
-            }
-            if feed.session_keys || feed.lost {
-                self.load_session_keys().await?;
-            }
+            let feed = self.store.feed_since(followed.position, FEED_STEP).await?;
+            // Nothing is waited for until all is taken note of: what the feed told once it tells no more.
             self.revocations.add(&feed.revocations);
             if feed.lost {
-                self.load_revocations().await?;
                 self.start_over();
             } else {
                 self.note_damaged(&feed.damaged, as_of);
                 self.learn_all(&feed.keys, as_of);
             }
-            *position = feed.position;
+            followed.position = feed.position;
+            followed.signing_keys |= feed.signing_keys || feed.lost;
+            followed.session_keys |= feed.session_keys || feed.lost;
+            followed.revocations |= feed.lost;
+            self.read_what_is_due(followed).await?;
             if !feed.more && !feed.lost {
                 self.synced_at
                     .store(asked_at.as_millis(), Ordering::Release);
                 return Ok(());
             }
         }
+    }
+
+    async fn read_what_is_due(&self, followed: &mut Followed) -> Result<(), Error> {
+        if followed.signing_keys {
+            self.load_signing_keys().await?;
+            followed.signing_keys = false;
+        }
+        if followed.session_keys {
+            self.load_session_keys().await?;
+            followed.session_keys = false;
+        }
+        if followed.revocations {
+            self.load_revocations().await?;
+            followed.revocations = false;
+        }
+        Ok(())
     }
 
     /// Forgets every key: the store was put back to an earlier state perhaps, where versions that
@@ -155,11 +183,11 @@ impl Authority {
 
     /// Reads the feed unless somebody just did, while this waited for its turn.
     async fn catch_up(&self) -> Result<(), Error> {
-        let mut position = self.feed.lock().await;
+        let mut followed = self.feed.lock().await;
         if self.is_fresh(self.now()) {
             return Ok(());
         }
-        self.follow(&mut position).await
+        self.follow(&mut followed).await
     }
 
     /// Writes what was counted since the last time.

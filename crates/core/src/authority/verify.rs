@@ -233,7 +233,7 @@ impl Authority {
     ) -> Result<Identity, Error> {
         let now = self.now();
         self.ensure_fresh(now).await?;
-        let vetted = self.settle(now, || vet(now)).await?;
+        let vetted = self.settle(now, &vet).await?;
         if paid.is_some_and(|paid| paid.limited_as() == vetted.held.limited_as()) {
             return Ok(vetted.into_identity(None));
         }
@@ -245,7 +245,7 @@ impl Authority {
         // That took a while.
         let now = self.now();
         self.ensure_fresh(now).await?;
-        let vetted = self.settle(now, || vet(now)).await?;
+        let vetted = self.settle(now, &vet).await?;
         Ok(vetted.into_identity(charged))
     }
 
@@ -273,26 +273,25 @@ impl Authority {
     /// Decides from memory, with the store's help where the keyring has never heard of the key.
     pub(super) async fn settle<T: Send>(
         &self,
-        now: Timestamp,
-        mut decide: impl FnMut() -> Result<T, Unsettled> + Send,
+        mut now: Timestamp,
+        decide: impl Fn(Timestamp) -> Result<T, Unsettled> + Send + Sync,
     ) -> Result<T, Error> {
-        let is_open = |decided: &Result<T, _>| matches!(decided, Err(Unsettled::Ask(_)));
-        let mut decided = decide();
-        if let Err(Unsettled::Ask(question)) = decided {
-            let is_settled = || {
-                decided = decide();
-                !is_open(&decided)
-            };
-            self.ask(question, now, is_settled).await?;
-            if is_open(&decided) {
-                decided = decide();
+        let mut is_answered = false;
+        loop {
+            let ended = self.questions.ended();
+            match decide(now) {
+                Ok(decided) => return Ok(decided),
+                Err(Unsettled::Denied(denied)) => return Err(denied.into()),
+                Err(Unsettled::MustCharge) => return Err(Error::LimitsUnavailable),
+                Err(Unsettled::Ask(_)) if is_answered => return Err(Denied::unknown_key().into()),
+                Err(Unsettled::Ask(question)) => {
+                    is_answered = self.ask(question, now, ended).await?;
+                    // That may have taken long, and the answer be as old.
+                    now = self.now();
+                    self.ensure_fresh(now).await?;
+                }
             }
         }
-        decided.map_err(|unsettled| match unsettled {
-            Unsettled::Denied(denied) => denied.into(),
-            Unsettled::Ask(_) => Denied::unknown_key().into(),
-            Unsettled::MustCharge => Error::LimitsUnavailable,
-        })
     }
 
     /// Verifies a credential from memory alone.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod gate;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
