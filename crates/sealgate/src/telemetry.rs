@@ -3,7 +3,8 @@
 
 use std::io::{self, IsTerminal as _};
 use std::panic;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer as _;
@@ -18,6 +19,9 @@ use crate::settings::{Log, LogFormat, parse_levels};
 
 /// Most lines that wait for whoever reads the log; of more, the newest are lost.
 const WAITING_LINES: usize = 4_096;
+
+/// How long the last lines may take.
+const LAST_LINES: Duration = Duration::from_millis(1_500);
 
 static LOST: OnceLock<ErrorCounter> = OnceLock::new();
 
@@ -34,10 +38,20 @@ impl Drop for UntilWritten {
     }
 }
 
-/// Writes what has been logged, unless nobody takes it for a second; what is logged later is not written.
-/// Only for a process that exits without unwinding.
+/// Writes what has been logged, unless nobody takes it in time; what is logged later is not written. Only
+/// for a process that is about to exit.
 pub fn write_waiting_lines() {
-    drop(WRITER.lock().unwrap_or_else(PoisonError::into_inner).take());
+    let writer = WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (done, written) = mpsc::channel();
+    // On a thread of its own, for the writer complains on standard output when nobody takes what it has,
+    // and may find nobody there either.
+    let ending = std::thread::Builder::new().spawn(move || {
+        drop(writer);
+        let _ = done.send(());
+    });
+    if ending.is_ok() {
+        let _ = written.recv_timeout(LAST_LINES);
+    }
 }
 
 /// Lines of the log that were lost, since nobody took those before them in time.

@@ -41,4 +41,5 @@ mod store_gone;
 mod terminal;
 mod tools;
 mod tour;
+mod unread_log;
 mod users;

@@ -1,14 +1,14 @@
 //! `sealgate serve`: starting, stopping, and counting what the command line does beside it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Home, Key, Ran, Request, Server, Stopwatch};
+use crate::support::{Home, Key, Ran, Server, Stopwatch};
 
 #[test]
 fn a_key_is_exchanged_for_a_token_that_opens_the_api() {
@@ -33,61 +33,6 @@ fn a_key_is_exchanged_for_a_token_that_opens_the_api() {
         .send()
         .expect(200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
-}
-
-#[test]
-fn a_log_that_nobody_reads_holds_nobody_up() {
-    // Some hundred bytes each: many times what a pipe holds, and more than waits in memory.
-    const LINES: usize = 5_000;
-    let home = Home::new();
-    let mut child = home
-        .command(&["serve", "--listen", "127.0.0.1:0"])
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the server starts");
-    let log = child.stderr.take().expect("its log is a pipe");
-    let (mut log, mut line) = (BufReader::new(log), String::new());
-    let address = loop {
-        line.clear();
-        log.read_line(&mut line).expect("a line");
-        let url = line.split_once("listening on http://").map(|(_, url)| url);
-        if let Some(address) = url.and_then(|url| url.split(['"', ' ', '\n']).next()) {
-            break address.to_owned();
-        }
-    };
-    let address: SocketAddr = address.parse().expect("an address");
-    let ask = |path: &str| Request::new(address, "GET", path).send();
-    for _ in 0..2 {
-        let mut stream = TcpStream::connect(address).expect("a connection");
-        let patience = Some(Duration::from_mins(1));
-        stream.set_read_timeout(patience).expect("a time limit");
-        let request = b"GET /api/auth/profile HTTP/1.1\r\nHost: a\r\n\r\n";
-        let (mut left, mut buffer) = (LINES / 2, [0; 16_384]);
-        while left > 0 {
-            let many = left.min(100);
-            stream.write_all(&request.repeat(many)).expect("it reads");
-            let (mut answered, mut answers) = (0, String::new());
-            while answered < many {
-                let read = stream.read(&mut buffer).expect("answers in time");
-                assert!(read > 0, "the connection ended");
-                answers.push_str(&String::from_utf8_lossy(&buffer[..read]));
-                answered = answers.matches("HTTP/1.1 401").count();
-            }
-            left -= many;
-        }
-    }
-    let metrics = ask("/metrics").expect(200).body;
-    let lost = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("sealgate_log_lines_lost_total "));
-    let lost: usize = lost.expect("it is told").parse().expect("a number");
-    assert!((1..LINES).contains(&lost), "{lost}");
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
-    // Nobody reads the rest of the log either.
-    let status = child.wait().expect("it ends");
-    assert!(status.success(), "{status}");
 }
 
 #[test]
@@ -364,7 +309,15 @@ const HALF: usize = BODY.len() / 2;
 
 /// A connection over which half a request has come.
 fn half_a_request(server: &Server, key: &Key) -> TcpStream {
-    let mut stream = TcpStream::connect(server.address()).expect("a connection");
+    let stream = begin_request(server.address(), key);
+    // Answered after the half request arrived: that one is under way now.
+    server.get("/healthz").send().expect(200);
+    stream
+}
+
+/// Sends a request but for the other half of its body.
+pub fn begin_request(address: SocketAddr, key: &Key) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("a connection");
     let head = format!(
         "POST /api/encrypt HTTP/1.1\r\nHost: x\r\nX-API-Key: {}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -373,7 +326,5 @@ fn half_a_request(server: &Server, key: &Key) -> TcpStream {
     );
     let sent = [head.as_bytes(), &BODY[..HALF]].concat();
     stream.write_all(&sent).expect("half a request is sent");
-    // Answered after the half request arrived: that one is under way now.
-    server.get("/healthz").send().expect(200);
     stream
 }
