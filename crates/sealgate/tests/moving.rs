@@ -179,6 +179,31 @@ fn a_move_that_was_killed_goes_on_where_it_was_and_is_no_store_before_its_end() 
 }
 
 #[test]
+fn a_copy_of_which_anything_is_missing_or_altered_is_no_store() {
+    for (damage, complaint) in [
+        (
+            "DELETE FROM api_key WHERE id = (SELECT min(id) FROM api_key)",
+            "the copy of api_key has 11999 rows, and 12000 were to be copied",
+        ),
+        (
+            "UPDATE audit SET actor = 'somebody else' WHERE sequence = 2",
+            "the audit log is not whole",
+        ),
+    ] {
+        let site = Site::new();
+        many_keys(&site.home);
+        // Of the audit log, which comes last, there is something then.
+        let mut reached = kill_after(&site, 0);
+        while site.sql("SELECT count(*) > 2 FROM audit") != "t" {
+            reached = kill_after(&site, reached);
+        }
+        site.sql(damage);
+        site.migrate().failure(1, complaint);
+        site.run(&["list"]).failure(1, "being moved");
+    }
+}
+
+#[test]
 fn a_store_that_changed_since_its_copy_was_begun_is_not_mixed_with_it() {
     let site = Site::new();
     many_keys(&site.home);

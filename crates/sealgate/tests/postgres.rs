@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::postgres_server::{PASSWORD, PostgresServer};
 use crate::support::{Home, Key, Ran, Response, Server, Stopwatch};
 
@@ -52,6 +54,12 @@ impl Site {
         let mut command = self.machines[machine].command(arguments);
         self.join(&mut command);
         Ran::of(&mut command)
+    }
+
+    fn run_with_input(&self, machine: usize, arguments: &[&str], input: &str) -> Ran {
+        let mut command = self.machines[machine].command(arguments);
+        self.join(&mut command);
+        Ran::with_input(&mut command, input)
     }
 
     fn create_key(&self, machine: usize, arguments: &[&str]) -> Key {
@@ -172,6 +180,65 @@ fn hear_of_each_others_changes_within_a_second(site: &Site) {
     println!("{}", verified.stdout);
     let users = site.run(0, &["user", "list"]).success();
     assert!(!users.stdout.contains(PASSWORD));
+}
+
+#[test]
+fn policies_of_keys_passwords_and_signing_keys_that_one_changes_count_in_all_within_a_second() {
+    const BEFORE: &str = "correct horse battery";
+    let site = Site::new();
+    let serve = |machine: usize| {
+        Server::start_with(&site.machines[machine], |command| {
+            site.join(command);
+            command.env("SEALGATE_TOKENS_ALGORITHM", "EdDSA");
+        })
+    };
+    let (one, other) = (serve(0), serve(1));
+    let client = site.create_key(0, &["--name", "client", "--permissions", "api:read"]);
+
+    let seal = || {
+        let body = json!({"plaintext": "x"});
+        let request = other.post("/api/encrypt").api_key(&client.api_key);
+        request.json(&body).send().status
+    };
+    assert_eq!(seal(), 403);
+    let permit = ["update", "--id", &client.id, "--permissions", "api:write"];
+    site.run(0, &permit).success();
+    hears_in_time(|| seal() == 200);
+
+    let add = ["user", "add", "--username", "ada", "--password-stdin"];
+    site.run_with_input(0, &add, BEFORE).success();
+    let login = json!({"username": "ada", "password": BEFORE});
+    let session = one.post("/api/auth/login").json(&login).send();
+    let session = session.expect(200).json()["data"]["token"].clone();
+    let session = session.as_str().expect("a token");
+    let profile = |server: &Server| server.get("/api/profile").bearer(session).send().status;
+    assert_eq!((profile(&one), profile(&other)), (200, 200));
+    let change = ["user", "passwd", "--username", "ada", "--password-stdin"];
+    site.run_with_input(0, &change, "another horse battery")
+        .success();
+    hears_in_time(|| profile(&other) == 401);
+    hears_in_time(|| profile(&one) == 401);
+
+    let issue = || {
+        let exchange = one.post("/api/auth/token").api_key(&client.api_key);
+        let token = exchange.send().expect(200).json()["token"].clone();
+        token.as_str().expect("a token").to_owned()
+    };
+    let verify = |token: &str| other.post("/api/auth/verify").bearer(token).send().status;
+    let old = issue();
+    assert_eq!(verify(&old), 200);
+    site.run(1, &["signing-key", "rotate", "--now", "--of", "tokens"])
+        .success();
+    hears_in_time(|| verify(&old) == 401);
+    hears_in_time(|| verify(&issue()) == 200);
+}
+
+#[track_caller]
+fn hears_in_time(has_heard: impl Fn() -> bool) {
+    let since = Stopwatch::start();
+    while !has_heard() {
+        assert!(since.elapsed() < PROMISE, "not heard of");
+    }
 }
 
 #[test]
