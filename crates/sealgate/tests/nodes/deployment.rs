@@ -1,4 +1,4 @@
-//! The files of `docs/examples/cluster/`: three nodes behind a real `HAProxy`.
+//! The files of `docs/examples/cluster/`: three nodes on a real PostgreSQL behind a real `HAProxy`.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -14,6 +14,8 @@ use super::cluster::PROMISE;
 use crate::postgres_server::PostgresServer;
 use crate::support::{Home, Key, Ran, Request, Server, Stopwatch};
 
+const POSTGRESQL: &str = include_str!("../../../../docs/examples/cluster/postgresql.conf");
+const DATABASE: &str = include_str!("../../../../docs/examples/cluster/database.sql");
 const HAPROXY: &str = include_str!("../../../../docs/examples/cluster/haproxy.cfg");
 const SETTINGS: &str = include_str!("../../../../docs/examples/cluster/sealgate.toml");
 const NODES: [&str; 3] = [
@@ -73,6 +75,10 @@ fn the_example_answers_through_the_death_of_a_node_and_revokes_on_all_within_a_s
         assert_eq!(status, Some(0), "{log}");
     }
     site.run(&["logs", "--verify"]).success();
+    let show = "SHOW idle_in_transaction_session_timeout";
+    assert_eq!(site.postgres.sql("cluster", show).trim(), "1min");
+    let owner = "SELECT DISTINCT tableowner FROM pg_tables WHERE tablename = 'api_key'";
+    assert_eq!(site.postgres.sql("cluster", owner).trim(), "cluster");
 }
 
 fn verify(address: SocketAddr, key: &Key) -> u16 {
@@ -83,18 +89,26 @@ fn verify(address: SocketAddr, key: &Key) -> u16 {
 /// The example's files, with the places of this test.
 struct Site {
     home: Home,
+    /// Dropped last, which ends it.
+    postgres: PostgresServer,
 }
 
 impl Site {
     fn new() -> Self {
-        let home = Home::new();
-        let url = home.write("database-url", &PostgresServer::shared().database());
+        let (home, postgres) = (Home::new(), PostgresServer::start_with(POSTGRESQL, &[]));
+        // The server of a test has a role and a password of these names, who may do everything.
+        let statements = DATABASE.replace("sealgate", "cluster");
+        for statement in statements.split_inclusive(';') {
+            postgres.sql("postgres", statement);
+        }
+        let url = postgres.url("cluster").replace("//sealgate:", "//cluster:");
+        let url = home.write("database-url", &url);
         let settings = replaced(SETTINGS, "/etc/sealgate/database-url", &shown(&url));
         home.write("sealgate.toml", &settings);
         let master_key = home.write("master.key", &"7e".repeat(32));
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&master_key, private).expect("the key is closed");
-        Self { home }
+        Self { home, postgres }
     }
 
     /// The variables of a node.

@@ -52,6 +52,11 @@ impl PostgresServer {
 
     /// Starts a server that listens on these addresses too, for the 24-bit networks around them.
     pub fn start_on(addresses: &[&str]) -> Self {
+        Self::start_with("", addresses)
+    }
+
+    /// As above, with settings as its file of settings has them.
+    pub fn start_with(settings: &str, addresses: &[&str]) -> Self {
         let mut server = Self::in_a_new_directory();
         server.addresses = addresses
             .iter()
@@ -72,6 +77,7 @@ impl PostgresServer {
         }
         server.run("initdb", &arguments);
         server.let_in_from(addresses);
+        server.append("postgresql.conf", settings);
         server.resume_service();
         server
     }
@@ -162,13 +168,16 @@ impl PostgresServer {
     }
 
     fn let_in_from(&self, addresses: &[&str]) {
-        let mut file = OpenOptions::new()
-            .append(true)
-            .open(self.data().join("pg_hba.conf"))
-            .unwrap();
         for address in addresses {
-            writeln!(file, "host all all {address}/24 scram-sha-256").unwrap();
+            let line = format!("host all all {address}/24 scram-sha-256\n");
+            self.append("pg_hba.conf", &line);
         }
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut options = OpenOptions::new();
+        let file = options.append(true).open(self.data().join(name));
+        file.unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     /// Stops the server's processes where they are: it takes connections, and says nothing.
