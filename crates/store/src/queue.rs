@@ -149,3 +149,40 @@ async fn run(mut pen: impl Pen, mut queue: mpsc::Receiver<Job>) {
     }
     pen.close().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// Takes note of how much it is given at once.
+    struct Notes(Arc<Mutex<Vec<usize>>>);
+
+    impl Pen for Notes {
+        async fn write(&mut self, batch: &[Work]) -> Vec<Outcome> {
+            self.0.lock().unwrap().push(batch.len());
+            vec![Ok(0); batch.len()]
+        }
+
+        async fn close(self) {}
+    }
+
+    // One worker, which lets whoever was woken last go first.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn the_first_of_many_who_come_at_once_is_not_written_for_alone() {
+        let batches = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::new(Writer::start(Notes(Arc::clone(&batches))));
+        let writing = tokio::spawn(async move {
+            let write = |_| {
+                let writer = Arc::clone(&writer);
+                tokio::spawn(async move { writer.write(Work::AddUses(Vec::new())).await })
+            };
+            for written in (0..64).map(write).collect::<Vec<_>>() {
+                written.await.unwrap().unwrap();
+            }
+            writer.close().await;
+        });
+        writing.await.unwrap();
+        assert_eq!(*batches.lock().unwrap(), [64]);
+    }
+}

@@ -265,10 +265,12 @@ impl Cluster {
             let due = {
                 let revoked = self.revoked.lock().expect("what was revoked");
                 let due = revoked.iter().rev().filter(|(_, at)| *at + PROMISE < now);
-                // The newest of them, in turn.
-                let due: Vec<_> = due.take(20).collect();
+                let due: Vec<_> = due.collect();
+                // The newest and all, in turn.
+                let few = due.len().min(20);
+                let of = if turn % 2 == 0 { few } else { due.len() };
                 turn += 1;
-                due.get(turn % due.len().max(1)).map(|(key, at)| {
+                due.get(turn / 2 % of.max(1)).map(|(key, at)| {
                     let key = Key {
                         id: key.id.clone(),
                         prefix: key.prefix.clone(),
@@ -320,7 +322,7 @@ impl Cluster {
             self.refused()
         );
         for node in &self.nodes {
-            for (key, _) in revoked.iter().rev().take(20) {
+            for (key, _) in &revoked {
                 node.comes_to_answer(key, 401);
             }
         }
