@@ -9,6 +9,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
 
 use self::site::{Site, free_address, seen};
+use crate::store_gone::Hold;
 use crate::support::{Home, Ran, Request, Response, Server, Stopwatch};
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -248,6 +249,34 @@ fn without_sealgate_envoy_lets_nothing_through() {
     let answer = Request::new(envoy.address, "GET", "/").api_key(&key.api_key);
     assert_eq!(answer.send().expect(503).body, "");
     drop(home);
+}
+
+#[test]
+fn without_the_store_envoy_lets_nobody_through_once_the_last_news_are_too_old() {
+    let site = Site::start_adjusted(Home::new(), &[], |command| {
+        command.env("SEALGATE_STORE_MAX_STALENESS_MS", "1000");
+    });
+    let key = site.key("api:read");
+    let ask = || site.ask("GET").api_key(&key.api_key).send();
+    ask().expect(200);
+    let hold = Hold::of(&site.home);
+    let refused = at_last(&ask, 503);
+    assert!(!refused.body.contains("GET /orders"), "{refused:?}");
+    drop(hold);
+    at_last(&ask, 200);
+}
+
+/// Asks until the answer has a status.
+fn at_last(ask: impl Fn() -> Response, status: u16) -> Response {
+    let since = Stopwatch::start();
+    loop {
+        let answer = ask();
+        if answer.status == status {
+            return answer;
+        }
+        assert!(since.elapsed() < Duration::from_secs(30), "{answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -21,10 +21,10 @@ with open(sys.argv[1], 'r+b') as index:
 ";
 
 /// Keeps the store from everybody, until it is dropped.
-struct Hold(Child);
+pub struct Hold(Child);
 
 impl Hold {
-    fn of(home: &Home) -> Self {
+    pub fn of(home: &Home) -> Self {
         let index = home.data_dir().join("sealgate.db-shm");
         let mut command = python(home);
         command.args(["-c", HOLD]).arg(index);

@@ -30,10 +30,21 @@ impl Site {
 
     /// With parts of Envoy's configuration replaced, and with arguments for Sealgate.
     pub fn start_with(home: Home, changes: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::start_adjusted(home, changes, |command| {
+            command.args(arguments);
+        })
+    }
+
+    /// With parts of Envoy's configuration replaced, and anything else for Sealgate.
+    pub fn start_adjusted(
+        home: Home,
+        changes: &[(&str, &str)],
+        adjust: impl FnOnce(&mut Command),
+    ) -> Self {
         let gate = free_address();
         let server = Server::start_with(&home, |command| {
             command.args(["--ext-authz-listen", &gate.to_string()]);
-            command.args(arguments);
+            adjust(command);
         });
         let config = changes
             .iter()

@@ -9,6 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::Site;
 use super::service::{Connection, PATIENCE, Service, header};
+use crate::store_gone::Hold;
 use crate::support::{Home, Response, Server, Stopwatch};
 
 /// Checks an answer that the service has no part in.
@@ -33,6 +34,31 @@ fn failures(server: &Server, kind: &str) -> Option<String> {
     lines
         .find_map(|line| line.strip_prefix(&name))
         .map(str::to_owned)
+}
+
+#[test]
+fn without_the_store_nobody_passes_once_the_last_news_are_too_old() {
+    let site = Site::with(Service::echo(), |command| {
+        command.env("SEALGATE_STORE_MAX_STALENESS_MS", "1000");
+    });
+    let at_last = |status: u16| {
+        let since = Stopwatch::start();
+        loop {
+            let answer = site.request("GET", "/").send();
+            if answer.status == status {
+                return answer;
+            }
+            assert!(since.elapsed() < PATIENCE, "{answer:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    at_last(200);
+    let hold = Hold::of(&site.home);
+    let refused = at_last(503);
+    assert_fault(&refused, 503, "service_unavailable");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    drop(hold);
+    at_last(200);
 }
 
 /// An address at which nobody listens.
