@@ -6,12 +6,16 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
+use sealgate_core::audit::Origin;
 use sealgate_core::authority::Settings;
 use sealgate_core::error::{Error, Reason};
 use sealgate_core::key::Status;
+use sealgate_core::request::KeyRequest;
 use sealgate_token::jwt::Algorithm;
 use support::gate::Gate;
-use support::{Site, bear, create, operator, present, reason, request};
+use support::{
+    HERE, PASSWORD, Site, add_user, bear, create, log_in, operator, present, quick, reason, request,
+};
 
 #[tokio::test]
 async fn a_look_up_that_read_before_a_revoke_cannot_bring_the_key_back() {
@@ -387,6 +391,45 @@ async fn a_server_key_that_is_replaced_while_a_process_starts_is_no_signer_there
     starting.await.unwrap().unwrap();
     assert!(bear(&server, old.token.expose()).await.is_err());
     assert!(bear(&server, token().await.token.expose()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_session_that_ended_while_its_seal_key_was_asked_for_is_over() {
+    let site = Site::new();
+    let gate = Gate::before(&site).await;
+    let server = Arc::new(site.server_with(gate.clone(), quick()).await);
+    let elsewhere = site.server_with(site.store().await, quick()).await;
+    add_user(&elsewhere, "ada").await;
+    let sealing = KeyRequest {
+        permissions: Some("session:seal".to_owned()),
+        ..request("cold")
+    };
+    let seal_key = elsewhere.create(sealing, &operator()).await.unwrap();
+    let seal_key = seal_key.api_key;
+    let account = ("ada", PASSWORD);
+    let logged_in = log_in(&elsewhere, account, Some(seal_key.expose()), HERE).await;
+    let token = logged_in.unwrap().token;
+    gate.is_closed.store(true, SeqCst);
+    let opening = tokio::spawn({
+        let (server, token) = (server.clone(), token.clone());
+        async move {
+            let seal_key = Some(seal_key.expose());
+            let opened = server.open_session(token.expose(), seal_key, HERE).await;
+            opened.map(drop)
+        }
+    });
+    gate.somebody_waits().await;
+    let origin = Origin::default();
+    elsewhere
+        .end_session(token.expose(), &origin)
+        .await
+        .unwrap();
+    site.clock.advance_millis(60_000);
+    gate.open();
+    assert_eq!(
+        reason(opening.await.unwrap()),
+        Reason::InvalidToken("session_ended")
+    );
 }
 
 #[tokio::test]

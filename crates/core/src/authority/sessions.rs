@@ -165,9 +165,16 @@ impl Authority {
         {
             return Ok(session);
         }
-        let generation = self.session_keys.generation();
-        let trusted = self.verify_session(token, now).await?;
+        let mut generation = self.session_keys.generation();
+        let mut trusted = self.verify_session(token, now).await?;
         let seal = self.seal(seal_key, address).await?;
+        // The store may have been asked for the seal key meanwhile, for however long that took.
+        self.ensure_fresh(self.now()).await?;
+        while generation != self.session_keys.generation() {
+            generation = self.session_keys.generation();
+            trusted = self.verify_session(token, self.now()).await?;
+        }
+        self.check_alive(&trusted, self.now())?;
         let data = seal.data_key.open(trusted.jti(), trusted.data());
         let data = data.map_err(|_| Denied {
             reason: Reason::WrongSealKey {
@@ -244,6 +251,9 @@ impl Authority {
         let untrusted = UntrustedSession::parse(token).map_err(invalid)?;
         let key = self.session_key(untrusted.claimed_kid(), now).await?;
         let key = key.ok_or(denied(Reason::InvalidToken("unknown_signing_key")))?;
+        // The store may have been asked for it.
+        let now = self.now();
+        self.ensure_fresh(now).await?;
         let SessionSettings {
             audience, issuer, ..
         } = &self.settings.sessions;
