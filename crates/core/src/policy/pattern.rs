@@ -87,7 +87,7 @@ impl Pattern {
             if let Segment::Literal(ours) = ours
                 && **ours != **theirs
             {
-                if !ours.eq_ignore_ascii_case(theirs) {
+                if !is_alike(ours, theirs) {
                     return Fit::No;
                 }
                 fit = Fit::ButForCase;
@@ -108,9 +108,7 @@ impl Pattern {
         has_length
             && ours.iter().zip(theirs).all(|pair| match pair {
                 (Segment::Any, _) => true,
-                (Segment::Literal(ours), Segment::Literal(theirs)) => {
-                    ours.eq_ignore_ascii_case(theirs)
-                }
+                (Segment::Literal(ours), Segment::Literal(theirs)) => is_alike(ours, theirs),
                 (Segment::Literal(_), Segment::Any) => false,
             })
     }
@@ -143,6 +141,31 @@ impl Segment {
             _ => Ok(Self::Literal(text.as_bytes().into())),
         }
     }
+}
+
+/// Whether two segments are the same but for upper and lower case, in any script.
+fn is_alike(one: &[u8], other: &[u8]) -> bool {
+    // Most differ in their first letter, and hardly any is more than ASCII.
+    let pairs = one.iter().zip(other);
+    let same = pairs.take_while(|(one, other)| one.is_ascii() && one.eq_ignore_ascii_case(other));
+    let same = same.count();
+    let (one, other) = (&one[same..], &other[same..]);
+    match (one.first(), other.first()) {
+        (Some(first), Some(second)) if !first.is_ascii() || !second.is_ascii() => {
+            folded(one).eq(folded(other))
+        }
+        (first, second) => first == second,
+    }
+}
+
+/// The characters of a text without their case, and the bytes that are none. By way of upper case, so
+/// that letters meet whose lower case differs, such as `s` and `ſ`.
+fn folded(text: &[u8]) -> impl Iterator<Item = Result<char, u8>> {
+    text.utf8_chunks().flat_map(|chunk| {
+        let upper = chunk.valid().chars().flat_map(char::to_uppercase);
+        let characters = upper.flat_map(char::to_lowercase).map(Ok);
+        characters.chain(chunk.invalid().iter().copied().map(Err))
+    })
 }
 
 fn check_characters(text: &str) -> Result<(), String> {
@@ -214,6 +237,35 @@ mod tests {
     }
 
     #[test]
+    fn case_is_told_apart_in_all_scripts() {
+        for (text, path) in [
+            ("/Über/*", "/über/x"),
+            ("/über", "/ÜBER"),
+            ("/привет", "/Привет"),
+            ("/ΟΔΟΣ", "/οδος"),
+            ("/straße", "/STRASSE"),
+            ("/mask", "/mas\u{212A}"),
+            ("/status", "/\u{17F}tatus"),
+            ("/admin", "/adm\u{131}n"),
+        ] {
+            assert_eq!(fit(text, path), Fit::ButForCase, "{text}, {path}");
+            assert_eq!(fit(text, text.trim_end_matches('*')), Fit::Exactly);
+        }
+        for (text, path) in [
+            ("/Über", "/öber"),
+            ("/Über", "/ü"),
+            ("/u", "/ü"),
+            ("/ü", "/ü\u{301}"),
+            ("/a", "/a\u{301}"),
+            ("/admin", "/admix"),
+        ] {
+            assert_eq!(fit(text, path), Fit::No, "{text}, {path}");
+        }
+        // The same in another encoding, which is no text here.
+        assert_eq!(pattern("/Über").fit(&[b"\xFCber"]), Fit::No);
+    }
+
+    #[test]
     fn what_is_no_pattern_is_refused_with_what_is_wrong() {
         for (text, says) in [
             ("", "begins with `/`"),
@@ -248,6 +300,7 @@ mod tests {
         for (one, other, covers) in [
             ("/a", "/a/", true),
             ("/a", "/A", true),
+            ("/Ä/*", "/ä/b", true),
             ("/{x}", "/a", true),
             ("/a", "/{x}", false),
             ("/*", "/", true),
