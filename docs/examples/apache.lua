@@ -12,6 +12,10 @@ local identity = {
     "X-Auth-Kind", "X-Auth-Key-Id", "X-Auth-Subject", "X-Auth-Permissions", "X-Auth-Environment",
 }
 
+-- What takes the place of the client's if it is answered, which it is where some rule adds a cookie:
+-- the client's cookies and that one, or `-` for none.
+local optional = { "Cookie" }
+
 -- What the client is told of a refusal, besides RateLimit and its like.
 local told = { ["www-authenticate"] = true, ["retry-after"] = true, ["x-request-id"] = true }
 
@@ -30,7 +34,7 @@ local function question(r, path)
         -- With server.trusted_proxies = ["127.0.0.1"]: for allow-lists and the audit log.
         "X-Forwarded-For: " .. r.useragent_ip,
     }
-    for _, name in ipairs({ "User-Agent", table.unpack(credentials) }) do
+    for _, name in ipairs({ "User-Agent", "Cookie", table.unpack(credentials) }) do
         local value = r.headers_in[name]
         if value then
             table.insert(lines, name .. ": " .. value)
@@ -146,6 +150,12 @@ local function check(r)
     clean(r)
     for _, name in ipairs(identity) do
         r.headers_in[name] = headers[name:lower()][1]
+    end
+    for _, name in ipairs(optional) do
+        local value = (headers[name:lower()] or {})[1]
+        if value then
+            r.headers_in[name] = value ~= "-" and value or nil
+        end
     end
     for _, name in ipairs(credentials) do
         r.headers_in[name] = nil

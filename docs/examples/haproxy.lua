@@ -3,12 +3,16 @@
 -- header here, and headers are numbered from 0.
 
 -- What Sealgate is shown of the client's headers. The third is what sessions.header names.
-local shown = { "authorization", "x-api-key", "x-gomaluum-key", "user-agent" }
+local shown = { "authorization", "x-api-key", "x-gomaluum-key", "user-agent", "cookie" }
 
 -- What the application is told, instead of anything that the client wrote. All have to be answered.
 local identity = {
     "x-auth-kind", "x-auth-key-id", "x-auth-subject", "x-auth-permissions", "x-auth-environment",
 }
+
+-- What takes the place of the client's if it is answered, which it is where some rule adds a cookie:
+-- the client's cookies and that one, or `-` for none.
+local optional = { "cookie" }
 
 -- What the client is told of a refusal, besides RateLimit and its like.
 local told = { ["www-authenticate"] = true, ["retry-after"] = true, ["x-request-id"] = true }
@@ -61,6 +65,14 @@ local function ask(txn, url)
     end
     for _, name in ipairs(identity) do
         txn.http:req_set_header(name, answer.headers[name][0])
+    end
+    for _, name in ipairs(optional) do
+        local values = answer.headers[name]
+        if values and values[0] == "-" then
+            txn.http:req_del_header(name)
+        elseif values then
+            txn.http:req_set_header(name, values[0])
+        end
     end
     txn:set_var("txn.sealgate_passed", true)
 end

@@ -42,6 +42,7 @@ pub const PROXY: Proxy = Proxy {
         r#""X-Auth-Subject", "X-Auth-Permissions", "X-Auth-Environment",
     "X-Portal-User","#,
     )],
+    portal_cookie: &[],
     program: |directory| {
         let mut command = program("apache2");
         // Debian's own start sets these.

@@ -30,6 +30,10 @@ pub const PROXY: Proxy = Proxy {
             "copy_headers X-Portal-User X-Auth-Kind",
         ),
     ],
+    portal_cookie: &[(
+        "copy_headers X-Auth-Kind",
+        "copy_headers Cookie X-Auth-Kind",
+    )],
     program: |directory| {
         let mut command = program("caddy");
         command

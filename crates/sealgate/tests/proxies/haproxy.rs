@@ -28,6 +28,7 @@ pub const PROXY: Proxy = Proxy {
         r#""x-auth-subject", "x-auth-permissions", "x-auth-environment",
     "x-portal-user","#,
     )],
+    portal_cookie: &[],
     program: |_| {
         let mut command = program("haproxy");
         command.args(["-db", "-f", "haproxy.cfg"]);

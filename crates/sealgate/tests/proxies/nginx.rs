@@ -28,6 +28,7 @@ pub const PROXY: Proxy = Proxy {
             auth_request_set $portal_user $upstream_http_x_portal_user;
             proxy_set_header X-Portal-User $portal_user;\n",
     )],
+    portal_cookie: &[],
     program: |directory| {
         let mut command = program("nginx");
         command

@@ -9,6 +9,13 @@ credentials = [\"key\"]
 inject = \"X-Portal-User: {subject}\"
 ";
 
+const COOKIE: &str = "\
+[[routes]]
+path = \"/portal/*\"
+credentials = [\"key\"]
+inject = \"Cookie: portal={subject}\"
+";
+
 with_every_proxy! {
     #[test]
     fn a_good_key_passes_and_the_application_hears_who_calls(proxy: &Proxy) {
@@ -48,6 +55,33 @@ with_every_proxy! {
             let seen = site.passed(ask.header("X_Portal_User", "forged"));
             assert_eq!(seen.values("x-portal-user").collect::<Vec<_>>(), [value], "{seen:#?}");
             assert_eq!(seen.values("x_portal_user").next(), None, "{seen:#?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_a_rule_adds_arrives_among_the_clients_others_and_nowhere_else(proxy: &Proxy) {
+        let site = Site::start_changed(proxy, COOKIE, proxy.portal_cookie);
+        let key = site.key("api:read");
+        let seen_cookies = |path: &str, sent: Option<&str>| {
+            let ask = site.ask_for("GET", path).api_key(&key.api_key);
+            let ask = match sent {
+                Some(sent) => ask.header("Cookie", sent),
+                None => ask,
+            };
+            let seen = site.passed(ask);
+            seen.values("cookie").collect::<Vec<_>>().join("; ")
+        };
+        let portal = format!("portal={}", key.id);
+        for (sent, others) in [
+            (Some("theme=dark; lang=en"), "theme=dark; lang=en"),
+            (Some("theme=dark; portal=forged; lang=en"), "theme=dark; lang=en"),
+            (Some("portal=forged"), ""),
+            (None, ""),
+        ] {
+            let all = if others.is_empty() { portal.clone() } else { format!("{others}; {portal}") };
+            assert_eq!(seen_cookies("/portal/timetable", sent), all, "{sent:?}");
+            let seen = seen_cookies("/orders", sent);
+            assert_eq!(seen.trim_matches('-'), others, "{sent:?}");
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Proxy {
     pub replaced: fn(&Places) -> Vec<(&'static str, String)>,
     /// What its page says to write for a header `X-Portal-User` of the policy: texts, and what they become.
     pub portal_user: &'static [(&'static str, &'static str)],
+    /// What its page says to write for a cookie of the policy.
+    pub portal_cookie: &'static [(&'static str, &'static str)],
     /// The program, about to run in the foreground on files in a directory, and to write only there.
     pub program: fn(&Path) -> Command,
     /// Whether it passes an upgrade to a `WebSocket` on.

@@ -32,6 +32,10 @@ pub const PROXY: Proxy = Proxy {
         "          - X-Auth-Environment\n",
         "          - X-Auth-Environment\n          - X-Portal-User\n",
     )],
+    portal_cookie: &[(
+        "          - X-Auth-Environment\n",
+        "          - X-Auth-Environment\n          - Cookie\n",
+    )],
     program: |_| {
         let python = std::env::var_os("SEALGATE_TEST_PYTHON")
             .expect("SEALGATE_TEST_PYTHON names a Python; scripts/test sets it up");

@@ -7,14 +7,14 @@
 use std::net::IpAddr;
 
 use axum::body::Body;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use sealgate_core::clock::Stopwatch;
 use tracing::Level;
 
 use super::identity::NOTHING;
-use super::{Asked, Gate, IdentityHeaders, Passed, Refused};
+use super::{Asked, Cookies, Gate, IdentityHeaders, Passed, Refused};
 use crate::app::Server;
 use crate::error::Problem;
 use crate::extract::OriginalRequest;
@@ -117,6 +117,9 @@ impl ForwardAuth<'_> {
         for name in passed.reserved().filter_map(|name| name.parse().ok()) {
             headers.insert::<HeaderName>(name, NOTHING);
         }
+        if let Some(cookies) = other_cookies(passed, asked.headers) {
+            headers.insert(COOKIE, cookies);
+        }
         for (name, value) in passed.injected(asked.headers) {
             headers.insert(name, value);
         }
@@ -161,6 +164,23 @@ pub(crate) fn passing_headers(identity: &IdentityHeaders) -> HeaderMap {
         "each header of the identity has a name of its own"
     );
     headers
+}
+
+/// The client's cookies for the service, if the policy adds cookies and wherever the rule that decides
+/// adds none: what a proxy copies takes the place of what the client sent.
+fn other_cookies(passed: &Passed, client: &HeaderMap) -> Option<HeaderValue> {
+    passed.reserved.cookies().next()?;
+    let left = match passed.cookies(client) {
+        Cookies::AsSent => {
+            let sent = client.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+            let line = sent.collect::<Vec<_>>().join(&b"; "[..]);
+            // The parts were headers, and so is what they are put together to.
+            HeaderValue::from_maybe_shared(line).ok()
+        }
+        Cookies::These(line) => Some(line),
+        Cookies::Nothing => None,
+    };
+    Some(left.filter(|line| !line.is_empty()).unwrap_or(NOTHING))
 }
 
 /// What every answer says.
