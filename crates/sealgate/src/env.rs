@@ -306,6 +306,11 @@ pub const SETTINGS: &[Variable] = &[
         Kind::Switch,
     ),
     variable("SEALGATE_GATEWAY_CA_FILE", "gateway.ca_file", Kind::Text),
+    variable(
+        "SEALGATE_FORWARD_AUTH_HEADERS",
+        "forward_auth.headers",
+        Kind::Text,
+    ),
     variable("SEALGATE_EXT_AUTHZ_LISTEN", "ext_authz.listen", Kind::Text),
     variable(
         "SEALGATE_LIMITS_ANONYMOUS_PER_MINUTE",

@@ -157,6 +157,7 @@ fn a_mistake_in_the_environment_is_named_by_its_variable() {
         ("SEALGATE_JSON", "yes"),
         ("SEALGATE_TRUSTED_PROXIES", "10.0.0.0/8,x"),
         ("SEALGATE_LOG_LEVEL", "loud"),
+        ("SEALGATE_FORWARD_AUTH_HEADERS", "both"),
         ("SEALGATE_SESSIONS_WRONG_KEY_STATUS", "403"),
         ("SEALGATE_SESSIONS_REQUIRE_KEY", "yes"),
         ("SEALGATE_SESSIONS_DEFAULT_KEY", "short"),

@@ -13,6 +13,7 @@ use sealgate_core::clock::Timestamp;
 use sealgate_core::policy::PolicyHandle;
 use utoipa::openapi::OpenApi;
 
+use crate::extract::OriginalHeaders;
 use crate::gate::{Gate, IdentityHeaders, Meter, forward_auth};
 use crate::gateway::Gateway;
 use crate::request_id::RequestIds;
@@ -52,6 +53,8 @@ pub struct HttpSettings {
     pub wrong_key_status: StatusCode,
     /// The headers in which those behind a proxy hear who calls.
     pub identity_headers: IdentityHeaders,
+    /// In which headers proxies that ask tell of the client's request.
+    pub original_headers: OriginalHeaders,
     /// The service that this server is a gateway to.
     pub gateway: Option<Gateway>,
     /// Writes the metrics in Prometheus' text format.
@@ -70,6 +73,7 @@ impl Default for HttpSettings {
             seal_key_header: HeaderName::from_static("x-gomaluum-key"),
             wrong_key_status: StatusCode::INTERNAL_SERVER_ERROR,
             identity_headers: IdentityHeaders::default(),
+            original_headers: OriginalHeaders::default(),
             gateway: None,
             metrics: Arc::new(String::new),
         }
@@ -88,6 +92,7 @@ impl fmt::Debug for HttpSettings {
             .field("seal_key_header", &self.seal_key_header)
             .field("wrong_key_status", &self.wrong_key_status)
             .field("identity_headers", &self.identity_headers)
+            .field("original_headers", &self.original_headers)
             .field("gateway", &self.gateway)
             .finish_non_exhaustive()
     }

@@ -31,6 +31,7 @@ pub mod serve;
 pub mod upkeep;
 
 pub use self::app::{App, HttpSettings};
+pub use self::extract::OriginalHeaders;
 pub use self::gate::IdentityHeaders;
 pub use self::gateway::{Gateway, GatewaySettings, UpstreamUrl};
 pub use self::router::{Api, api, router};

@@ -170,6 +170,7 @@ fn http_settings(settings: &Settings, tls: bool, metrics: metrics::Render) -> Ht
             WrongKeyStatus::Unauthorized => StatusCode::UNAUTHORIZED,
         },
         identity_headers: settings.identity_headers.server(),
+        original_headers: settings.forward_auth.headers,
         metrics,
         ..HttpSettings::default()
     }

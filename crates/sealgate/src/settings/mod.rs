@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use sealgate_core::authority;
 use sealgate_core::key::Environment;
+use sealgate_server::OriginalHeaders;
 use sealgate_token::jwt::Algorithm;
 use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -61,6 +62,8 @@ pub struct Settings {
     pub passwords: Passwords,
     /// Where users come from.
     pub identity: Identity,
+    /// How reverse proxies ask.
+    pub forward_auth: ForwardAuth,
     /// Where Envoy asks.
     pub ext_authz: ExtAuthz,
     /// How those behind a proxy hear who calls.
@@ -108,6 +111,14 @@ pub struct Tls {
     pub cert: Option<PathBuf>,
     /// Its private key, in PEM.
     pub key: Option<PathBuf>,
+}
+
+/// How reverse proxies ask whether a request may go through.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForwardAuth {
+    /// In which headers they tell of the client's request.
+    pub headers: OriginalHeaders,
 }
 
 /// Where Envoy asks whether a request may go through.

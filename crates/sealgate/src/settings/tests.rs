@@ -67,6 +67,10 @@ fn what_a_setting_cannot_be_is_refused_with_what_it_can_be() {
         ),
         ("security.contact = ['me@example.com']", "mailto:"),
         ("audit.requests = 'some'", "`counted` or `all`"),
+        (
+            "forward_auth.headers = 'X-Original-Method'",
+            "`either`, `x-original`, `x-forwarded`, `none`",
+        ),
         ("sessions.audience = ''", "must not be empty"),
         ("sessions.header = 'x gomaluum'", "not the name of a header"),
         ("sessions.header = 'Authorization'", "a meaning of its own"),

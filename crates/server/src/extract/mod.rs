@@ -20,6 +20,7 @@ pub(crate) use self::credential::{API_KEY, Presented, Unreadable, is_session_tok
 pub(crate) use self::form::StrictForm;
 pub(crate) use self::json::StrictJson;
 pub(crate) use self::key_reference::KeyReference;
+pub use self::original::OriginalHeaders;
 pub(crate) use self::original::OriginalRequest;
 pub(crate) use self::query::StrictQuery;
 pub(crate) use self::session::{

@@ -36,7 +36,7 @@ impl ForwardAuth<'_> {
         }
         let stopwatch = Stopwatch::start();
         let address = client_address(peer, &request.headers, &self.0.http.trusted_proxies);
-        let decided = match OriginalRequest::read(&request.headers, &request.method) {
+        let decided = match self.original(request) {
             Ok(original) => {
                 let asked = original.asked(&request.headers, address);
                 self.gate()
@@ -52,7 +52,7 @@ impl ForwardAuth<'_> {
     pub async fn answer(self, request: &Parts, peer: IpAddr) -> Response<Body> {
         let stopwatch = Stopwatch::start();
         let address = client_address(peer, &request.headers, &self.0.http.trusted_proxies);
-        let decided = match OriginalRequest::read(&request.headers, &request.method) {
+        let decided = match self.original(request) {
             Ok(original) => {
                 let asked = original.asked(&request.headers, address);
                 let limit = self.0.http.request_timeout;
@@ -64,6 +64,11 @@ impl ForwardAuth<'_> {
             Err(problem) => Err(self.misread(request, address, problem)),
         };
         self.respond(request, address, decided, stopwatch)
+    }
+
+    fn original(self, request: &Parts) -> Result<OriginalRequest<'_>, Problem> {
+        let counting = self.0.http.original_headers;
+        OriginalRequest::read(&request.headers, &request.method, counting)
     }
 
     const fn gate(&self) -> &Gate {

@@ -1,5 +1,7 @@
 //! `/api/auth/verify`: what a reverse proxy hears of each credential, and never a body.
 
+mod told;
+
 use std::time::Duration;
 
 use sealgate_core::authority::Settings;
@@ -275,62 +277,6 @@ async fn a_safe_method_needs_to_read_and_any_other_to_write() {
         }
     }
     assert_eq!(world.refusals().await[0], "missing_permission");
-}
-
-#[tokio::test]
-async fn the_method_that_is_told_counts_and_not_that_of_the_question() {
-    let world = World::new().await;
-    let reader = world.key("api:read").await;
-    let asked = async |own: &str, told: &str| {
-        let request = call(own, PATH).header("X-Forwarded-Method", told);
-        status(&world, request.key(&reader.text)).await
-    };
-    assert_eq!(asked("GET", "POST").await, 403);
-    assert_eq!(asked("POST", "GET").await, 200);
-    assert_eq!(asked("HEAD", "DELETE").await, 403);
-}
-
-#[tokio::test]
-async fn what_is_told_of_the_request_twice_or_in_two_ways_is_refused() {
-    let world = World::new().await;
-    let admin = world.admin.text.as_str();
-    for headers in [
-        [("X-Original-Method", "GET"), ("X-Original-Method", "GET")],
-        [("X-Original-Method", "GET"), ("X-Forwarded-Method", "POST")],
-        [("X-Original-Method", "GET, POST"), ("X-Original-URI", "/a")],
-        [("X-Original-Method", ""), ("X-Original-URI", "/a")],
-        [("X-Original-URI", "/a"), ("X-Original-URI", "/a")],
-        [("X-Original-URI", "/a"), ("X-Forwarded-Uri", "/b")],
-        [("X-Original-URI", "a"), ("X-Original-Method", "GET")],
-    ] {
-        let with = |request: Call| {
-            let headers = headers.into_iter();
-            headers.fold(request, |request, (name, value)| {
-                request.header(name, value)
-            })
-        };
-        let request = with(verify()).key(admin);
-        assert_eq!(status(&world, request).await, 400, "{headers:?}");
-        assert_eq!(status(&world, with(verify())).await, 400, "{headers:?}");
-    }
-    let refusals = world.refusals().await;
-    assert!(refusals.iter().all(|reason| reason == "ambiguous_request"));
-    let request = verify_for("GET").header("X-Original-Method", "GET");
-    let refused = answer(&world, request.key(admin)).await;
-    let event = &world.events().await[0];
-    assert_eq!(
-        (&event["path"], &event["status"]),
-        (&json!(PATH), &json!(400))
-    );
-    assert_eq!(event["details"]["reason"], "ambiguous_request");
-    assert!(refused.headers.contains_key("x-request-id"));
-    let agreed = verify_for("GET")
-        .header("X-Forwarded-Method", "GET")
-        .header("X-Original-URI", "/a?b")
-        .header("X-Forwarded-Uri", "/a?b");
-    assert_eq!(status(&world, agreed.key(admin)).await, 200);
-    let long = verify().header("X-Original-URI", format!("/{}", "a".repeat(15_000)));
-    assert_eq!(status(&world, long.key(admin)).await, 200);
 }
 
 #[tokio::test]
