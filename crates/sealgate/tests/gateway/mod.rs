@@ -2,6 +2,7 @@
 
 mod faults;
 mod headers;
+mod http2;
 mod passing;
 mod policy;
 mod secured;

@@ -1,6 +1,6 @@
 //! What passes, what does not, and how bodies go.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -146,6 +146,22 @@ fn a_body_goes_to_the_service_as_it_comes() {
     client.write(b"0\r\n\r\n");
     let head = client.read_head().expect("an answer");
     assert_eq!(client.read_body(&head), b"done");
+}
+
+#[test]
+fn trailers_of_a_request_do_not_reach_the_service() {
+    let site = Site::of(Service::start(|connection, _| {
+        let mut body = String::new();
+        while !body.ends_with("\r\n\r\n") {
+            connection.stream.read_line(&mut body).expect("the body");
+        }
+        connection.answer(200, "", body.as_bytes())
+    }));
+    let headers = "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\nTE: trailers\r\n";
+    let mut client = site.open("POST / HTTP/1.1", headers);
+    client.write(b"2\r\nok\r\n0\r\nX-Sum: 5\r\n\r\n");
+    let head = client.read_head().expect("an answer");
+    assert_eq!(client.read_body(&head), b"2\r\nok\r\n0\r\n\r\n");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::service::{Service, header};
 use crate::support::{Home, Server};
 
 /// A certificate for `localhost` and its key, in files.
-fn certificate(home: &Home) -> [PathBuf; 2] {
+pub(super) fn certificate(home: &Home) -> [PathBuf; 2] {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a pair");
     let cert = home.write("cert.pem", &certified.cert.pem());
     let key = home.write("key.pem", &certified.signing_key.serialize_pem());
@@ -43,6 +43,36 @@ fn clients_of_http_2_reach_a_service_that_speaks_http_1() {
     assert_eq!(header(&head, "via"), Some("2.0 sealgate"));
     assert_eq!(header(&head, "x-auth-kind"), Some("key"));
     assert!(!head.contains("forged"), "{head}");
+}
+
+#[test]
+fn trailers_of_an_answer_reach_clients_of_http_2_alone() {
+    let files = Home::new();
+    let [cert, tls_key] = certificate(&files);
+    let service = Service::start(|connection, _| {
+        connection.write(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
+              2\r\nok\r\n0\r\nx-sum: 5\r\n\r\n",
+        )
+    });
+    let site = Site::with(service, |command| {
+        command.arg("--tls-cert").arg(&cert);
+        command.arg("--tls-key").arg(&tls_key);
+    });
+    let url = format!("https://localhost:{}/", site.address().port());
+    for (version, arrives) in [("--http2", true), ("--http1.1", false)] {
+        let output = Command::new("curl")
+            .args(["--silent", "--include", version, "--cacert"])
+            .arg(&cert)
+            .args(["--header", "TE: trailers"])
+            .args(["--header", &format!("X-API-Key: {}", site.key.api_key)])
+            .arg(&url)
+            .output()
+            .expect("curl runs");
+        let printed = String::from_utf8(output.stdout).expect("text");
+        assert!(printed.contains("\r\n\r\nok"), "{printed}");
+        assert_eq!(printed.contains("x-sum: 5"), arrives, "{printed}");
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Requests whose form makes them unfit to be passed on: the one behind the gateway could understand
 //! another request than the gate judged.
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::error::Problem;
 
@@ -21,7 +21,18 @@ pub(super) fn check(request: &mut Parts) -> Result<(), Problem> {
     if !path.starts_with('/') && (path != "*" || request.method != Method::OPTIONS) {
         return Err(Problem::ambiguous("path", "it must begin with a slash"));
     }
+    check_length(&request.headers)?;
     unify_host(request)
+}
+
+/// hyper makes one of equal lengths over HTTP/1 and leaves them over HTTP/2; a service may refuse them,
+/// or take either (RFC 9110 section 8.6).
+fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_none() {
+        return Ok(());
+    }
+    let message = "it is there more than once";
+    Err(Problem::ambiguous("Content-Length", message))
 }
 
 /// An absolute URI, and each request of HTTP/2, names a host apart from the header `Host`: two that
@@ -98,6 +109,21 @@ mod tests {
         ] {
             assert_eq!(checked("GET", uri, host), None, "{uri} {host:?}");
         }
+    }
+
+    #[test]
+    fn a_length_is_told_once() {
+        let is_passed = |lengths: &[&str]| {
+            let mut request = Request::post("/a");
+            for length in lengths {
+                request = request.header(CONTENT_LENGTH, *length);
+            }
+            check(&mut request.body(()).unwrap().into_parts().0).is_ok()
+        };
+        assert!(is_passed(&[]));
+        assert!(is_passed(&["4"]));
+        assert!(!is_passed(&["4", "4"]));
+        assert!(!is_passed(&["4", "40"]));
     }
 
     #[test]

@@ -19,11 +19,13 @@ use crate::gateway;
 /// The state of one connection.
 ///
 /// HTTP/1 changes it in one task alone. The streams of HTTP/2 are tasks of their own; there, only
-/// the two counts matter, and nothing but a timeout depends on them. So no ordering is needed.
+/// the counts matter, and nothing but a timeout depends on them. So no ordering is needed.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     begun: AtomicUsize,
     under_way: AtomicUsize,
+    /// How many pieces of answers have been written, over HTTP/2.
+    taken: AtomicUsize,
     receiving: AtomicBool,
     stuck: AtomicBool,
     /// How often output got going again after it was stuck.
@@ -51,6 +53,9 @@ pub(super) enum Stage {
 /// A point in a connection's life; two that are equal say that nothing happened in between.
 pub(super) type Mark = (Stage, usize, usize);
 
+/// How many exchanges have begun and are under way, and how many pieces of answers were written.
+pub(super) type Tally = (usize, usize, usize);
+
 impl Line {
     /// How many exchanges have begun.
     pub(super) fn begun(&self) -> usize {
@@ -60,6 +65,17 @@ impl Line {
     /// How many exchanges are not over.
     pub(super) fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// A piece of an answer has been written, or dropped with its stream.
+    pub(super) fn taken(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What has been going on over HTTP/2; two that are equal say that nothing happened in between.
+    pub(super) fn tally(&self) -> Tally {
+        let taken = self.taken.load(Ordering::Relaxed);
+        (self.begun(), self.under_way(), taken)
     }
 
     /// What the connection waits for, and how far it has come.

@@ -4,18 +4,20 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::server::conn::http2::Builder;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 
 use super::connection::{Front, Stop};
 use super::exchange::Line;
+use super::streams::{Pieces, Streams};
 use super::{ClientAddress, ServeOptions};
 
 /// Serves HTTP/2 on a stream until it ends.
 ///
-/// A connection on which no request has begun or ended for the idle timeout is asked to end, and
-/// is closed after as much time again.
+/// A connection on which no request is under way, and for the idle timeout none has begun or ended
+/// and nothing of an answer was taken, is asked to end. It is closed after as much time again.
 pub(super) async fn serve(
     front: Arc<Front>,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -24,6 +26,14 @@ pub(super) async fn serve(
 ) {
     let line = Arc::new(Line::default());
     let service = front.service(client, &line);
+    let service = service_fn(|request| {
+        let answer = service.call(request);
+        let line = Arc::clone(&line);
+        async move {
+            let in_pieces = |body| Pieces::new(body, line);
+            answer.await.map(|response| response.map(in_pieces))
+        }
+    });
     let connection = protocol(&front.options).serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let mut stop = pin!(stop.asked());
@@ -31,9 +41,9 @@ pub(super) async fn serve(
     let mut is_stopping = false;
 
     loop {
-        let before = (line.begun(), line.under_way());
-        let patience = match before {
-            (0, _) => front.options.header_timeout,
+        let before = line.tally();
+        let patience = match line.begun() {
+            0 => front.options.header_timeout,
             _ => front.options.idle_timeout,
         };
         tokio::select! {
@@ -48,7 +58,7 @@ pub(super) async fn serve(
                 connection.as_mut().graceful_shutdown();
             }
             () = sleep(patience) => {
-                if before != (line.begun(), line.under_way()) {
+                if line.under_way() > 0 || before != line.tally() {
                     continue;
                 }
                 if is_ending {
@@ -61,13 +71,15 @@ pub(super) async fn serve(
     }
 }
 
-fn protocol(options: &ServeOptions) -> Builder<TokioExecutor> {
-    /// Most requests of one client at the same time.
+fn protocol(options: &ServeOptions) -> Builder<Streams> {
+    /// Most requests of one connection at the same time.
     const MAX_STREAMS: u32 = 128;
 
     // What is over the limit by less than this factor gets an answer with a body; see `Service`.
     let limit = options.max_header_bytes.saturating_mul(4);
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(Streams {
+        stall_timeout: options.stall_timeout,
+    });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)

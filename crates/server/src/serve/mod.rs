@@ -12,6 +12,7 @@ mod guard;
 mod http1;
 mod http2;
 mod service;
+mod streams;
 mod tls;
 mod tunnel;
 

@@ -6,5 +6,6 @@ mod bounds;
 mod malformed;
 mod server;
 mod shutdown;
+mod streams;
 mod tls;
 mod well_formed;

@@ -22,6 +22,8 @@ pub const LONG: Duration = Duration::from_secs(10);
 pub const HELLO: &str = "hello";
 /// A response's body that looks like hyper's own answer.
 pub const LOOKALIKE: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+/// What `GET /ticks` answers with, five times with a pause before each.
+pub const TICKS: &str = "tick";
 /// How much `GET /large` answers with: more than the buffers of two sockets hold.
 pub const LARGE: usize = 32 << 20;
 
@@ -109,6 +111,7 @@ fn router() -> Router {
         )
         .route("/lookalike", get(async || LOOKALIKE))
         .route("/lookalikes", get(lookalikes))
+        .route("/ticks", get(ticks))
         .route("/large", get(async || vec![b'.'; LARGE]))
 }
 
@@ -122,6 +125,14 @@ async fn lookalikes() -> Response {
         .header("content-length", 3 * LOOKALIKE.len())
         .body(Body::from_stream(Box::pin(pieces)))
         .unwrap()
+}
+
+async fn ticks() -> Body {
+    let ticks = stream::unfold(0, async |ticked| {
+        sleep(Duration::from_millis(120)).await;
+        (ticked < 5).then(|| (Ok::<_, std::io::Error>(TICKS), ticked + 1))
+    });
+    Body::from_stream(Box::pin(ticks))
 }
 
 /// What comes until the other side closes the connection, or breaks it off.
