@@ -260,10 +260,10 @@ fn without_the_store_envoy_lets_nobody_through_once_the_last_news_are_too_old() 
     let ask = || site.ask("GET").api_key(&key.api_key).send();
     ask().expect(200);
     let hold = Hold::of(&site.home);
-    let refused = at_last(&ask, 503);
+    let refused = at_last(ask, 503);
     assert!(!refused.body.contains("GET /orders"), "{refused:?}");
     drop(hold);
-    at_last(&ask, 200);
+    at_last(ask, 200);
 }
 
 /// Asks until the answer has a status.
