@@ -21,7 +21,8 @@ use crate::serve::ClientAddress;
 /// For `auth_request` of nginx, `ForwardAuth` of Traefik, `forward_auth` of Caddy and their like. The
 /// method that the client used is read from `X-Forwarded-Method` or `X-Original-Method`, which must
 /// agree; without either, that of this request counts. The path is read from `X-Forwarded-Uri` or
-/// `X-Original-URI`. The server's policy says what they need; where no rule fits, a safe method needs
+/// `X-Original-URI`. A setting of the server may name one pair, and then the other does not count, or
+/// none. The server's policy says what they need; where no rule fits, a safe method needs
 /// `api:read`, any other `api:write`, and a user who is logged in is let through. Other methods than
 /// those listed are answered in the same way. No answer has a body.
 #[utoipa::path(
