@@ -74,6 +74,8 @@ pub(super) async fn serve(
 fn protocol(options: &ServeOptions) -> Builder<Streams> {
     /// Most requests of one connection at the same time.
     const MAX_STREAMS: u32 = 128;
+    /// Most bytes of an answer that wait for their client.
+    const SEND_BUFFER: usize = 64 * 1024;
 
     // What is over the limit by less than this factor gets an answer with a body; see `Service`.
     let limit = options.max_header_bytes.saturating_mul(4);
@@ -83,6 +85,7 @@ fn protocol(options: &ServeOptions) -> Builder<Streams> {
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(limit).unwrap_or(u32::MAX))
         // Finds out about clients that are gone without a word.
         .keep_alive_interval(options.stall_timeout)
