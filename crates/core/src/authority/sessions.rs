@@ -175,6 +175,10 @@ impl Authority {
             trusted = self.verify_session(token, self.now()).await?;
         }
         self.check_alive(&trusted, self.now())?;
+        if let Some(key_id) = seal.sealed_by.key_id() {
+            let held = self.ring.held(key_id).ok_or(Denied::unknown_key())?;
+            self.check_held(&held, address, self.now())?;
+        }
         let data = seal.data_key.open(trusted.jti(), trusted.data());
         let data = data.map_err(|_| Denied {
             reason: Reason::WrongSealKey {

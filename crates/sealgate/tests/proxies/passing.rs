@@ -72,7 +72,10 @@ with_every_proxy! {
             seen.values("cookie").collect::<Vec<_>>().join("; ")
         };
         let portal = format!("portal={}", key.id);
+        // As much as the proxies take in a header, and more than some take back by default.
+        let large = format!("large={}", "x".repeat(7_000));
         for (sent, others) in [
+            (Some(&*large), &*large),
             (Some("theme=dark; lang=en"), "theme=dark; lang=en"),
             (Some("theme=dark; portal=forged; lang=en"), "theme=dark; lang=en"),
             (Some("portal=forged"), ""),

@@ -91,7 +91,9 @@ impl<B> Pieces<B> {
     /// Largest piece: what fits into a frame (RFC 9113 section 6.5.2).
     const SIZE: usize = 16 * 1024;
 
-    pub(super) const fn new(body: B, line: Arc<Line>) -> Self {
+    pub(super) fn new(body: B, line: Arc<Line>) -> Self {
+        // Until it is asked for the first piece the client has no room for one.
+        wait_for(Turn::Client(0));
         Self {
             body,
             line,
