@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use sealgate_core::audit::Origin;
-use sealgate_core::authority::Settings;
+use sealgate_core::authority::{Authority, Created, Identity, Settings};
 use sealgate_core::error::{Error, Reason};
 use sealgate_core::key::Status;
 use sealgate_core::request::KeyRequest;
@@ -16,21 +16,34 @@ use support::gate::Gate;
 use support::{
     HERE, PASSWORD, Site, add_user, bear, create, log_in, operator, present, quick, reason, request,
 };
+use tokio::task::JoinHandle;
+
+/// A server that has loaded its keys, and the gate before its store.
+async fn gated(site: &Site) -> (Arc<Gate>, Arc<Authority>) {
+    let gate = Gate::before(site).await;
+    let server = site.server_with(gate.clone(), Settings::default()).await;
+    (gate, Arc::new(server))
+}
+
+/// Presents a key in a task of its own.
+fn presenting(
+    server: &Arc<Authority>,
+    created: &Arc<Created>,
+) -> JoinHandle<Result<Identity, Error>> {
+    let (server, created) = (Arc::clone(server), Arc::clone(created));
+    tokio::spawn(async move { present(&server, &created).await })
+}
 
 #[tokio::test]
 async fn a_look_up_that_read_before_a_revoke_cannot_bring_the_key_back() {
     let site = Site::new();
-    let gate = Gate::before(&site).await;
-    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let (gate, server) = gated(&site).await;
     let elsewhere = site.command_line().await;
     let created = Arc::new(create(&elsewhere, "raced").await);
     gate.is_closed.store(true, SeqCst);
 
     // The server has never heard of the key: it asks, reads it active, and is stopped there.
-    let asking = tokio::spawn({
-        let (server, created) = (server.clone(), created.clone());
-        async move { present(&server, &created).await }
-    });
+    let asking = presenting(&server, &created);
     gate.somebody_waits().await;
 
     // Meanwhile the key is revoked elsewhere and this server reads of it.
@@ -110,14 +123,10 @@ async fn of_a_store_of_many_pages_every_key_is_loaded() {
 #[tokio::test]
 async fn a_look_up_that_read_before_the_feed_was_lost_is_asked_again() {
     let site = Site::new();
-    let gate = Gate::before(&site).await;
-    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let (gate, server) = gated(&site).await;
     let created = Arc::new(create(&site.command_line().await, "cold").await);
     gate.is_closed.store(true, SeqCst);
-    let asking = tokio::spawn({
-        let (server, created) = (server.clone(), created.clone());
-        async move { present(&server, &created).await.is_ok() }
-    });
+    let asking = presenting(&server, &created);
     gate.somebody_waits().await;
 
     // What it read may be of a store that is no more. Reading all keys anew is stopped too.
@@ -130,7 +139,7 @@ async fn a_look_up_that_read_before_the_feed_was_lost_is_asked_again() {
     assert!(server.keyring().is_empty() && !server.is_loaded());
 
     gate.open();
-    assert!(asking.await.unwrap());
+    assert!(asking.await.unwrap().is_ok());
     syncing.await.unwrap().unwrap();
     assert_eq!(gate.questions.load(SeqCst), 2);
     assert!(server.is_loaded() && present(&server, &created).await.is_ok());
@@ -159,18 +168,12 @@ async fn keys_to_be_read_anew_are_read_once_the_store_is_back() {
 #[tokio::test]
 async fn requests_that_wait_for_news_after_a_pause_share_one_reading_of_the_feed() {
     let site = Site::new();
-    let gate = Gate::before(&site).await;
-    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let (gate, server) = gated(&site).await;
     let created = Arc::new(create(&server, "k").await);
     site.clock.advance_millis(60_000);
-    let asking: Vec<_> = (0..100)
-        .map(|_| {
-            let (server, created) = (server.clone(), created.clone());
-            tokio::spawn(async move { present(&server, &created).await.is_ok() })
-        })
-        .collect();
+    let asking: Vec<_> = (0..100).map(|_| presenting(&server, &created)).collect();
     for asked in asking {
-        assert!(asked.await.unwrap());
+        assert!(asked.await.unwrap().is_ok());
     }
     assert_eq!(gate.feed_readings.load(SeqCst), 1);
 }
@@ -178,20 +181,14 @@ async fn requests_that_wait_for_news_after_a_pause_share_one_reading_of_the_feed
 #[tokio::test]
 async fn a_thousand_requests_for_a_cold_key_ask_the_store_once() {
     let site = Site::new();
-    let gate = Gate::before(&site).await;
-    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let (gate, server) = gated(&site).await;
     let created = Arc::new(create(&site.command_line().await, "cold").await);
     gate.is_closed.store(true, SeqCst);
-    let asking: Vec<_> = (0..1_000)
-        .map(|_| {
-            let (server, created) = (server.clone(), created.clone());
-            tokio::spawn(async move { present(&server, &created).await.is_ok() })
-        })
-        .collect();
+    let asking: Vec<_> = (0..1_000).map(|_| presenting(&server, &created)).collect();
     gate.somebody_waits().await;
     gate.open();
     for asked in asking {
-        assert!(asked.await.unwrap());
+        assert!(asked.await.unwrap().is_ok());
     }
     assert_eq!(gate.questions.load(SeqCst), 1);
 }
@@ -199,20 +196,18 @@ async fn a_thousand_requests_for_a_cold_key_ask_the_store_once() {
 #[tokio::test]
 async fn questions_that_wait_for_their_turn_are_asked_as_one() {
     let site = Site::new();
-    let gate = Gate::before(&site).await;
-    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let (gate, server) = gated(&site).await;
     let elsewhere = site.command_line().await;
     let mut created = Vec::new();
     for number in 0..32 {
-        created.push(create(&elsewhere, &format!("cold {number}")).await);
+        created.push(Arc::new(
+            create(&elsewhere, &format!("cold {number}")).await,
+        ));
     }
     gate.is_closed.store(true, SeqCst);
     let asking: Vec<_> = created
-        .into_iter()
-        .map(|created| {
-            let server = server.clone();
-            tokio::spawn(async move { present(&server, &created).await.is_ok() })
-        })
+        .iter()
+        .map(|created| presenting(&server, created))
         .collect();
     // As many as there are places have read; the others wait for these.
     for _ in 0..4 {
@@ -220,7 +215,7 @@ async fn questions_that_wait_for_their_turn_are_asked_as_one() {
     }
     gate.open();
     for asked in asking {
-        assert!(asked.await.unwrap());
+        assert!(asked.await.unwrap().is_ok());
     }
     assert_eq!(gate.questions.load(SeqCst), 5);
 }
@@ -228,15 +223,11 @@ async fn questions_that_wait_for_their_turn_are_asked_as_one() {
 #[tokio::test]
 async fn everybody_who_waits_for_a_question_hears_that_it_failed() {
     let site = Site::new();
-    let gate = Gate::before(&site).await;
-    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let (gate, server) = gated(&site).await;
     let created = Arc::new(create(&site.command_line().await, "cold").await);
     gate.is_closed.store(true, SeqCst);
     gate.is_mute.store(true, SeqCst);
-    let ask = || {
-        let (server, created) = (server.clone(), created.clone());
-        tokio::spawn(async move { present(&server, &created).await })
-    };
+    let ask = || presenting(&server, &created);
     let asking: Vec<_> = (0..100).map(|_| ask()).collect();
     gate.somebody_waits().await;
     gate.open();
@@ -251,14 +242,10 @@ async fn everybody_who_waits_for_a_question_hears_that_it_failed() {
 #[tokio::test]
 async fn a_question_goes_on_for_the_others_when_who_put_it_hangs_up() {
     let site = Site::new();
-    let gate = Gate::before(&site).await;
-    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let (gate, server) = gated(&site).await;
     let created = Arc::new(create(&site.command_line().await, "cold").await);
     gate.is_closed.store(true, SeqCst);
-    let ask = || {
-        let (server, created) = (server.clone(), created.clone());
-        tokio::spawn(async move { present(&server, &created).await.is_ok() })
-    };
+    let ask = || presenting(&server, &created);
     let first = ask();
     gate.somebody_waits().await;
     let others: Vec<_> = (0..10).map(|_| ask()).collect();
@@ -269,9 +256,9 @@ async fn a_question_goes_on_for_the_others_when_who_put_it_hangs_up() {
     let late = ask();
     gate.open();
     for asked in others {
-        assert!(asked.await.unwrap());
+        assert!(asked.await.unwrap().is_ok());
     }
-    assert!(late.await.unwrap());
+    assert!(late.await.unwrap().is_ok());
     assert_eq!(
         gate.questions.load(SeqCst),
         2,
@@ -324,8 +311,7 @@ async fn without_news_from_the_store_nobody_is_honoured_past_the_allowed_time() 
 #[tokio::test]
 async fn that_the_feed_was_lost_is_not_forgotten_when_what_follows_fails_or_is_given_up() {
     let site = Site::new();
-    let gate = Gate::before(&site).await;
-    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let (gate, server) = gated(&site).await;
     let created = create(&server, "k").await;
     let identity = present(&server, &created).await.unwrap();
     let mut tokens = Vec::new();
@@ -435,15 +421,11 @@ async fn a_session_that_ended_while_its_seal_key_was_asked_for_is_over() {
 #[tokio::test]
 async fn what_was_read_before_a_pause_is_not_enough_after_it() {
     let site = Site::new();
-    let gate = Gate::before(&site).await;
-    let server = Arc::new(site.server_with(gate.clone(), Settings::default()).await);
+    let (gate, server) = gated(&site).await;
     let elsewhere = site.command_line().await;
     let created = Arc::new(create(&elsewhere, "cold").await);
     gate.is_closed.store(true, SeqCst);
-    let asking = tokio::spawn({
-        let (server, created) = (server.clone(), created.clone());
-        async move { present(&server, &created).await }
-    });
+    let asking = presenting(&server, &created);
     gate.somebody_waits().await;
     // The key is revoked while the process stands still, the answer about it in hand.
     elsewhere

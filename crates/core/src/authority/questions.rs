@@ -209,7 +209,9 @@ impl Asker<'_> {
 impl Drop for Asker<'_> {
     fn drop(&mut self) {
         let mut rounds = lock(&self.questions.rounds);
-        if self.round.askers.fetch_sub(1, Ordering::Relaxed) == 1 {
+        let is_last = self.round.askers.fetch_sub(1, Ordering::Relaxed) == 1;
+        // One that was answered has ended.
+        if is_last && !self.round.answer.initialized() {
             self.questions.end(&mut rounds, &self.round);
         }
     }
