@@ -10,7 +10,7 @@ use serde_json::json;
 
 use self::site::{Site, free_address, seen};
 use crate::store_gone::Hold;
-use crate::support::{Home, Ran, Request, Response, Server, Stopwatch};
+use crate::support::{Home, Ran, Request, Response, Server, Stopwatch, asked_until};
 
 const PASSWORD: &str = "correct horse battery staple";
 const RULES: &str = "\
@@ -260,23 +260,10 @@ fn without_the_store_envoy_lets_nobody_through_once_the_last_news_are_too_old() 
     let ask = || site.ask("GET").api_key(&key.api_key).send();
     ask().expect(200);
     let hold = Hold::of(&site.home);
-    let refused = at_last(ask, 503);
+    let refused = asked_until(503, Duration::from_secs(30), ask);
     assert!(!refused.body.contains("GET /orders"), "{refused:?}");
     drop(hold);
-    at_last(ask, 200);
-}
-
-/// Asks until the answer has a status.
-fn at_last(ask: impl Fn() -> Response, status: u16) -> Response {
-    let since = Stopwatch::start();
-    loop {
-        let answer = ask();
-        if answer.status == status {
-            return answer;
-        }
-        assert!(since.elapsed() < Duration::from_secs(30), "{answer:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    asked_until(200, Duration::from_secs(30), ask);
 }
 
 #[test]

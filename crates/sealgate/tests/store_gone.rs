@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::support::{Home, Key, Response, Server, Stopwatch};
+use crate::support::{Home, Key, Response, Server, Stopwatch, asked_until};
 use crate::tools::python;
 
 /// For how long keys are honoured without news.
@@ -89,15 +89,7 @@ fn verify(server: &Server, key: &Key) -> Response {
 
 /// Asks until the answer has a status.
 fn wait_for(server: &Server, key: &Key, status: u16) -> Response {
-    let since = Stopwatch::start();
-    loop {
-        let answer = verify(server, key);
-        if answer.status == status {
-            return answer;
-        }
-        assert!(since.elapsed() < Duration::from_secs(30), "{answer:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    asked_until(status, Duration::from_secs(30), || verify(server, key))
 }
 
 fn metric(server: &Server, name: &str) -> f64 {

@@ -10,7 +10,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::Site;
 use super::service::{Connection, PATIENCE, Service, header};
 use crate::store_gone::Hold;
-use crate::support::{Home, Response, Server, Stopwatch};
+use crate::support::{Home, Response, Server, Stopwatch, asked_until};
 
 /// Checks an answer that the service has no part in.
 #[track_caller]
@@ -41,17 +41,7 @@ fn without_the_store_nobody_passes_once_the_last_news_are_too_old() {
     let site = Site::with(Service::echo(), |command| {
         command.env("SEALGATE_STORE_MAX_STALENESS_MS", "1000");
     });
-    let at_last = |status: u16| {
-        let since = Stopwatch::start();
-        loop {
-            let answer = site.request("GET", "/").send();
-            if answer.status == status {
-                return answer;
-            }
-            assert!(since.elapsed() < PATIENCE, "{answer:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
+    let at_last = |status| asked_until(status, PATIENCE, || site.request("GET", "/").send());
     at_last(200);
     let hold = Hold::of(&site.home);
     let refused = at_last(503);

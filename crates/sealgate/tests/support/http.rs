@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::stopwatch::Stopwatch;
+
 /// A request that is being put together.
 pub struct Request {
     address: SocketAddr,
@@ -177,5 +179,19 @@ fn chunks(stream: &mut impl BufRead) -> String {
             .read_to_string(&mut body)
             .expect("a chunk");
         line(stream);
+    }
+}
+
+/// Asks until the answer has a status.
+#[track_caller]
+pub fn asked_until(status: u16, patience: Duration, ask: impl Fn() -> Response) -> Response {
+    let since = Stopwatch::start();
+    loop {
+        let answer = ask();
+        if answer.status == status {
+            return answer;
+        }
+        assert!(since.elapsed() < patience, "{answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

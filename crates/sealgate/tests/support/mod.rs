@@ -23,7 +23,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use self::http::{Request, Response};
+pub use self::http::{Request, Response, asked_until};
 pub use self::server::Server;
 pub use self::stopwatch::Stopwatch;
 
